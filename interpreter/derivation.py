@@ -1,0 +1,435 @@
+"""Derivations: what is to be built, as data with one canonical form.
+
+A derivation's bytes are one msgpack array, integers and lengths in their shortest form, strings as `str`,
+digests as 32-byte `bin`:
+
+    [1, name, system, builder, env, inputs, outputs, sandbox, links, secrets]
+
+    builder  = [0, program, [argument …]]          a program inside the sandbox
+             | [1, name, version, [argument …]]    a builtin, run by Kiln itself: `unpack`, version 1
+    env      = [[name, template] …]                sorted by name
+    inputs   = [[0, derivation's digest, output]   an output of another derivation
+             |  [1, object's id, store name] …]    an object: a source, or any input of a resolved derivation
+    outputs  = [[name, kind, self-references] …]   sorted by name; kind `tree` or `file`; 0 allow, 1 forbid
+    sandbox  = [epoch, profile]
+    links    = [[path, template] …]                sorted by path: `/bin/sh` and the like
+    secrets  = [name …]                            sorted
+    template = [part …]; part = text | [0, input's index] | [1, output's index]
+
+Its digest is BLAKE3 of these bytes in the domain `derivation`; where every input is an object, the same bytes
+in the domain `resolved derivation` identify what is really built. Inputs stand in the order of their bytes,
+each once.
+
+A fetch is `Fixed`: its digest covers what the file must be, never where it comes from, so that a changed
+mirror rebuilds nothing:
+
+    [1, name, executable, algorithm, value]        in the domain `fixed content`
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgpack
+
+from kiln.store.digest import Domain, DrvDigest, ObjectId, ResolvedDigest, digest_of
+from kiln.store.paths import OutputName, StorePath, base32
+
+SYSTEM = "x86_64-linux"
+SANDBOX_EPOCH = 1
+"""Changes when what a builder can see or rely on changes; part of every derivation and scratch path."""
+PROFILE = "standard"
+
+OutputKind: TypeAlias = Literal["tree", "file"]
+
+
+class InputRef(NamedTuple):
+    """A template's part: the store path of the input with this index."""
+
+    index: int
+
+
+class OutputRef(NamedTuple):
+    """A template's part: the path of the derivation's own output with this index."""
+
+    index: int
+
+
+Part: TypeAlias = str | InputRef | OutputRef
+Template: TypeAlias = tuple[Part, ...]
+
+
+class DrvOutput(NamedTuple):
+    """An input: an output of another derivation."""
+
+    drv: DrvDigest
+    output: OutputName
+
+
+class SourceObject(NamedTuple):
+    """An input: an object of the store, with the name its path carries."""
+
+    id: ObjectId
+    name: str
+
+    @property
+    def path(self) -> StorePath:
+        return StorePath.of(self.id, self.name)
+
+
+Input: TypeAlias = DrvOutput | SourceObject
+
+
+class Program(NamedTuple):
+    """A builder that runs in the sandbox."""
+
+    program: Template
+    args: tuple[Template, ...]
+
+
+class Builtin(NamedTuple):
+    """A builder that is part of Kiln; its version is in the digest."""
+
+    name: str
+    version: int
+    args: tuple[Template, ...]
+
+
+class SelfRefs(enum.IntEnum):
+    """Whether an output may mention its own path."""
+
+    ALLOW = 0
+    FORBID = 1
+
+
+class OutputSpec(NamedTuple):
+    name: OutputName
+    kind: OutputKind
+    self_refs: SelfRefs = SelfRefs.ALLOW
+
+
+class SandboxProfile(NamedTuple):
+    epoch: int = SANDBOX_EPOCH
+    profile: str = PROFILE
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What is to be built. Make one with `derivation()`, which puts every part into its canonical order."""
+
+    name: str
+    system: str
+    builder: Program | Builtin
+    env: tuple[tuple[str, Template], ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[OutputSpec, ...]
+    sandbox: SandboxProfile = SandboxProfile()
+    links: tuple[tuple[str, Template], ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def is_resolved(self) -> bool:
+        return all(isinstance(item, SourceObject) for item in self.inputs)
+
+    def output_name(self, output: OutputName) -> str:
+        """The name of an output's store path: the derivation's own for `out`, else with the output behind it."""
+        return self.name if output == "out" else f"{self.name}-{output}"
+
+    def scratch_path(self, output: OutputName) -> StorePath:
+        """Where a build writes this output.
+
+        The same for every version of a recipe, so that what a build computes from its prefix does not
+        change with the recipe's text.
+        """
+        name = self.output_name(output)
+        seed = msgpack.packb([self.sandbox.epoch, self.name, output])
+        return StorePath(base32(digest_of(Domain.SCRATCH, seed)), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A file whose bytes are known before it is had. `value` is the digest's bytes."""
+
+    name: str
+    executable: bool
+    algorithm: Literal["blake3", "sha256"]
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a build may use: seconds, seconds without output, bytes of log. Outside every digest."""
+
+    time: int = 3600
+    silence: int = 1200
+    log: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """A node of the graph: a derivation, its digest, and what is outside the digest."""
+
+    digest: DrvDigest
+    derivation: Derivation
+    limits: Limits = Limits()
+    place: str | None = None
+    """`file:line:column` of the expression that made it, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStep:
+    """A node of the graph: a fixed file and the places it may come from, in the order they are tried."""
+
+    digest: DrvDigest
+    fixed: Fixed
+    sources: tuple[str, ...]
+    place: str | None = None
+
+
+Step: TypeAlias = BuildStep | FetchStep
+Graph: TypeAlias = Mapping[DrvDigest, Step]
+
+
+def derivation(
+    *,
+    name: str,
+    builder: Program | Builtin,
+    inputs: Iterable[Input],
+    outputs: Iterable[OutputSpec],
+    env: Mapping[str, Template] | None = None,
+    links: Mapping[str, Template] | None = None,
+    system: str = SYSTEM,
+    sandbox: SandboxProfile = SandboxProfile(),
+    secrets: Iterable[str] = (),
+) -> Derivation:
+    """A derivation in canonical form: inputs sorted, each once; templates renumbered to match.
+
+    Templates refer to `inputs` and `outputs` by their place in the iterables given here.
+    """
+    given, made = list(inputs), list(outputs)
+    ordered = sorted(set(given), key=_input_bytes)
+    sorted_outputs = sorted(made, key=lambda spec: spec.name)
+    input_place = [ordered.index(item) for item in given] if len(given) < 16 else _places(given, ordered)
+    output_place = [sorted_outputs.index(spec) for spec in made]
+
+    def renumber(template: Template) -> Template:
+        parts: list[Part] = []
+        for part in template:
+            match part:
+                case InputRef(index):
+                    parts.append(InputRef(input_place[index]))
+                case OutputRef(index):
+                    parts.append(OutputRef(output_place[index]))
+                case str() if part and parts and type(parts[-1]) is str:
+                    parts[-1] += part
+                case str() if part:
+                    parts.append(part)
+        return tuple(parts)
+
+    moved: Program | Builtin
+    match builder:
+        case Program(program, args):
+            moved = Program(renumber(program), tuple(map(renumber, args)))
+        case Builtin(builtin, version, args):
+            moved = Builtin(builtin, version, tuple(map(renumber, args)))
+    return Derivation(
+        name=name,
+        system=system,
+        builder=moved,
+        env=tuple((key, renumber(value)) for key, value in sorted((env or {}).items())),
+        inputs=tuple(ordered),
+        outputs=tuple(sorted_outputs),
+        sandbox=sandbox,
+        links=tuple((key, renumber(value)) for key, value in sorted((links or {}).items())),
+        secrets=tuple(sorted(secrets)),
+    )
+
+
+def encode(drv: Derivation) -> bytes:
+    """The canonical bytes of a derivation."""
+    match drv.builder:
+        case Program(program, args):
+            builder: list[object] = [0, _parts(program), [_parts(item) for item in args]]
+        case Builtin(name, version, args):
+            builder = [1, name, version, [_parts(item) for item in args]]
+    packed: bytes = msgpack.packb(
+        [
+            1,
+            drv.name,
+            drv.system,
+            builder,
+            [[key, _parts(value)] for key, value in drv.env],
+            [_input(item) for item in drv.inputs],
+            [[str(spec.name), spec.kind, int(spec.self_refs)] for spec in drv.outputs],
+            list(drv.sandbox),
+            [[key, _parts(value)] for key, value in drv.links],
+            list(drv.secrets),
+        ]
+    )
+    return packed
+
+
+class NotCanonical(ValueError):
+    """Bytes that are not the canonical form of a derivation."""
+
+
+def decode(data: bytes) -> Derivation:
+    """Read canonical bytes, and nothing else. Raises NotCanonical."""
+    try:
+        drv = _decode(msgpack.unpackb(data, use_list=True, strict_map_key=True))
+    except NotCanonical:
+        raise
+    except Exception as error:
+        raise NotCanonical(f"not a derivation: {error}") from error
+    if encode(drv) != data:
+        raise NotCanonical("a derivation that is not in canonical form")
+    return drv
+
+
+def encode_fixed(fixed: Fixed) -> bytes:
+    """The canonical bytes of a fixed file."""
+    packed: bytes = msgpack.packb([1, fixed.name, fixed.executable, fixed.algorithm, fixed.value])
+    return packed
+
+
+def drv_digest(drv: Derivation) -> DrvDigest:
+    return DrvDigest(digest_of(Domain.DERIVATION, encode(drv)))
+
+
+def resolved_digest(drv: Derivation) -> ResolvedDigest:
+    """The digest under which claims are made. Every input must be an object."""
+    assert drv.is_resolved, drv.name
+    return ResolvedDigest(digest_of(Domain.RESOLVED, encode(drv)))
+
+
+def fixed_digest(fixed: Fixed) -> DrvDigest:
+    return DrvDigest(digest_of(Domain.FIXED, encode_fixed(fixed)))
+
+
+def fixed_resolved(fixed: Fixed) -> ResolvedDigest:
+    """A fixed file has no inputs, so that its one digest serves for both."""
+    return ResolvedDigest(fixed_digest(fixed))
+
+
+def resolve(drv: Derivation, pins: Mapping[DrvOutput, SourceObject]) -> Derivation:
+    """The same derivation with every input replaced by the object that `pins` gives for it."""
+    objects = [pins[item] if isinstance(item, DrvOutput) else item for item in drv.inputs]
+    return derivation(
+        name=drv.name,
+        builder=drv.builder,
+        inputs=objects,
+        outputs=drv.outputs,
+        env=dict(drv.env),
+        links=dict(drv.links),
+        system=drv.system,
+        sandbox=drv.sandbox,
+        secrets=drv.secrets,
+    )
+
+
+def render(template: Template, drv: Derivation, outputs: Mapping[OutputName, str]) -> str:
+    """A template of a resolved derivation as text, with the store paths of inputs and the given output paths."""
+    pieces: list[str] = []
+    for part in template:
+        match part:
+            case str():
+                pieces.append(part)
+            case InputRef(index):
+                item = drv.inputs[index]
+                assert isinstance(item, SourceObject)
+                pieces.append(str(item.path))
+            case OutputRef(index):
+                pieces.append(outputs[drv.outputs[index].name])
+    return "".join(pieces)
+
+
+def _places(given: list[Input], ordered: list[Input]) -> list[int]:
+    at = {item: index for index, item in enumerate(ordered)}
+    return [at[item] for item in given]
+
+
+def _parts(template: Template) -> list[object]:
+    return [part if type(part) is str else [0 if type(part) is InputRef else 1, part[0]] for part in template]
+
+
+def _input(item: Input) -> list[object]:
+    if type(item) is DrvOutput:
+        return [0, bytes(item.drv), str(item.output)]
+    return [1, bytes(item[0]), item[1]]
+
+
+def _input_bytes(item: Input) -> bytes:
+    packed: bytes = msgpack.packb(_input(item))
+    return packed
+
+
+def _decode(fields: object) -> Derivation:
+    match fields:
+        case [
+            1,
+            str(name),
+            str(system),
+            builder,
+            env,
+            inputs,
+            outputs,
+            [int(epoch), str(profile)],
+            links,
+            secrets,
+        ]:
+            return Derivation(
+                name=name,
+                system=system,
+                builder=_decode_builder(builder),
+                env=tuple((str(key), _decode_template(value)) for key, value in env),
+                inputs=tuple(map(_decode_input, inputs)),
+                outputs=tuple(
+                    OutputSpec(OutputName.parse(output), kind, SelfRefs(policy))
+                    for output, kind, policy in outputs
+                ),
+                sandbox=SandboxProfile(epoch, profile),
+                links=tuple((str(key), _decode_template(value)) for key, value in links),
+                secrets=tuple(map(str, secrets)),
+            )
+        case _:
+            raise NotCanonical("not a derivation of version 1")
+
+
+def _decode_builder(fields: object) -> Program | Builtin:
+    match fields:
+        case [0, program, args]:
+            return Program(_decode_template(program), tuple(map(_decode_template, args)))
+        case [1, str(name), int(version), args]:
+            return Builtin(name, version, tuple(map(_decode_template, args)))
+        case _:
+            raise NotCanonical("not a builder")
+
+
+def _decode_input(fields: object) -> Input:
+    match fields:
+        case [0, bytes(drv), str(output)]:
+            return DrvOutput(DrvDigest(drv), OutputName.parse(output))
+        case [1, bytes(object_id), str(name)]:
+            return SourceObject(ObjectId(object_id), name)
+        case _:
+            raise NotCanonical("not an input")
+
+
+def _decode_template(fields: object) -> Template:
+    if not isinstance(fields, list):
+        raise NotCanonical("not a template")
+    parts: list[Part] = []
+    for part in fields:
+        match part:
+            case str():
+                parts.append(part)
+            case [0, int(index)]:
+                parts.append(InputRef(index))
+            case [1, int(index)]:
+                parts.append(OutputRef(index))
+            case _:
+                raise NotCanonical("not a template's part")
+    return tuple(parts)
