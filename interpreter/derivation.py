@@ -31,7 +31,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgpack
 
@@ -47,15 +47,15 @@ OutputKind: TypeAlias = Literal["tree", "file"]
 
 
 class InputRef(NamedTuple):
-    """A template's part: the store path of the input with this index."""
+    """A template's part: the store path of the input at this place."""
 
-    index: int
+    place: int
 
 
 class OutputRef(NamedTuple):
-    """A template's part: the path of the derivation's own output with this index."""
+    """A template's part: the path of the derivation's own output at this place."""
 
-    index: int
+    place: int
 
 
 Part: TypeAlias = str | InputRef | OutputRef
@@ -116,6 +116,9 @@ class SandboxProfile(NamedTuple):
     profile: str = PROFILE
 
 
+STANDARD = SandboxProfile()
+
+
 @dataclass(frozen=True, slots=True)
 class Derivation:
     """What is to be built. Make one with `derivation()`, which puts every part into its canonical order."""
@@ -126,7 +129,7 @@ class Derivation:
     env: tuple[tuple[str, Template], ...]
     inputs: tuple[Input, ...]
     outputs: tuple[OutputSpec, ...]
-    sandbox: SandboxProfile = SandboxProfile()
+    sandbox: SandboxProfile = STANDARD
     links: tuple[tuple[str, Template], ...] = ()
     secrets: tuple[str, ...] = ()
 
@@ -202,7 +205,7 @@ def derivation(
     env: Mapping[str, Template] | None = None,
     links: Mapping[str, Template] | None = None,
     system: str = SYSTEM,
-    sandbox: SandboxProfile = SandboxProfile(),
+    sandbox: SandboxProfile = STANDARD,
     secrets: Iterable[str] = (),
 ) -> Derivation:
     """A derivation in canonical form: inputs sorted, each once; templates renumbered to match.
@@ -366,7 +369,7 @@ def _input_bytes(item: Input) -> bytes:
     return packed
 
 
-def _decode(fields: object) -> Derivation:
+def _decode(fields: Any) -> Derivation:
     match fields:
         case [
             1,
@@ -387,8 +390,7 @@ def _decode(fields: object) -> Derivation:
                 env=tuple((str(key), _decode_template(value)) for key, value in env),
                 inputs=tuple(map(_decode_input, inputs)),
                 outputs=tuple(
-                    OutputSpec(OutputName.parse(output), kind, SelfRefs(policy))
-                    for output, kind, policy in outputs
+                    OutputSpec(OutputName.parse(output), kind, SelfRefs(policy)) for output, kind, policy in outputs
                 ),
                 sandbox=SandboxProfile(epoch, profile),
                 links=tuple((str(key), _decode_template(value)) for key, value in links),
@@ -398,7 +400,7 @@ def _decode(fields: object) -> Derivation:
             raise NotCanonical("not a derivation of version 1")
 
 
-def _decode_builder(fields: object) -> Program | Builtin:
+def _decode_builder(fields: Any) -> Program | Builtin:
     match fields:
         case [0, program, args]:
             return Program(_decode_template(program), tuple(map(_decode_template, args)))
@@ -408,7 +410,7 @@ def _decode_builder(fields: object) -> Program | Builtin:
             raise NotCanonical("not a builder")
 
 
-def _decode_input(fields: object) -> Input:
+def _decode_input(fields: Any) -> Input:
     match fields:
         case [0, bytes(drv), str(output)]:
             return DrvOutput(DrvDigest(drv), OutputName.parse(output))
@@ -418,7 +420,7 @@ def _decode_input(fields: object) -> Input:
             raise NotCanonical("not an input")
 
 
-def _decode_template(fields: object) -> Template:
+def _decode_template(fields: Any) -> Template:
     if not isinstance(fields, list):
         raise NotCanonical("not a template")
     parts: list[Part] = []

@@ -48,9 +48,7 @@ class Digest(bytes):
         """Read `blake3:<64 hex digits>` or the digits alone. Raises BadName."""
         digits = text.removeprefix("blake3:")
         if not _HEX.fullmatch(digits):
-            raise BadName(
-                "not a BLAKE3 digest", expected="blake3: and 64 hexadecimal digits", found=text[:80]
-            )
+            raise BadName("not a BLAKE3 digest", expected="blake3: and 64 hexadecimal digits", found=text[:80])
         return cls(bytes.fromhex(digits))
 
     def __str__(self) -> str:

@@ -50,9 +50,7 @@ class OutputName(str):
     @classmethod
     def parse(cls, text: str) -> Self:
         if not _OUTPUT.fullmatch(text):
-            raise BadName(
-                "not an output's name", expected="[a-z][a-z0-9_]*, at most 32", found=repr(text[:80])
-            )
+            raise BadName("not an output's name", expected="[a-z][a-z0-9_]*, at most 32", found=repr(text[:80]))
         return cls(text)
 
 
@@ -71,9 +69,7 @@ class StorePath(NamedTuple):
         """Read a full path or its last component. Raises BadName."""
         found = _BASE.fullmatch(text.removeprefix(STORE_DIR + "/"))
         if found is None:
-            raise BadName(
-                "not a store path", expected=f"{STORE_DIR}/<32 characters>-<name>", found=repr(text[:120])
-            )
+            raise BadName("not a store path", expected=f"{STORE_DIR}/<32 characters>-<name>", found=repr(text[:120]))
         return cls(found[1], check_name(found[2]))
 
     @property
