@@ -1,0 +1,134 @@
+"""In what order, and how many at once: knows nothing of what the work is.
+
+A job is ready when every job that it needs has succeeded. Of the ready jobs that have a free slot, the one with
+the longest chain above it goes first, so that the critical path is never kept waiting. After a failure nothing
+new is started (or, with `keep_going`, nothing that needs what failed); what runs is waited for.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Outcome(Generic[K]):
+    """`failed` in the order given to `schedule`; `skipped` maps a job to the failed one that blocked it."""
+
+    failed: dict[K, Exception] = field(default_factory=dict)
+    skipped: dict[K, K] = field(default_factory=dict)
+
+
+def heights(order: Sequence[K], needs: Mapping[K, Sequence[K]]) -> dict[K, int]:
+    """For each job, the length of the longest chain of jobs that waits for it."""
+    height = dict.fromkeys(order, 0)
+    for job in reversed(order):
+        for needed in needs[job]:
+            height[needed] = max(height[needed], height[job] + 1)
+    return height
+
+
+class Scheduler(Generic[K]):
+    """Runs jobs on threads. One use each: make it, call `run`."""
+
+    def __init__(
+        self,
+        order: Sequence[K],
+        needs: Mapping[K, Sequence[K]],
+        work: Callable[[K], None],
+        slot: Callable[[K], str],
+        slots: Mapping[str, int],
+        *,
+        keep_going: bool = False,
+    ) -> None:
+        self._order = list(order)
+        self._work = work
+        self._slot = slot
+        self._keep_going = keep_going
+        self._free = dict(slots)
+        self._height = heights(self._order, needs)
+        self._waiting = {job: len(set(needs[job])) for job in self._order}
+        self._dependents: dict[K, list[K]] = {job: [] for job in self._order}
+        for job in self._order:
+            for needed in dict.fromkeys(needs[job]):
+                self._dependents[needed].append(job)
+        self._place = {job: place for place, job in enumerate(self._order)}
+        self._ready: dict[str, list[tuple[int, int]]] = {name: [] for name in slots}
+        self._running = 0
+        self._stopping = False
+        self._outcome: Outcome[K] = Outcome()
+        self._change = threading.Condition()
+
+    def run(self) -> Outcome[K]:
+        """Run everything. An interrupt stops new jobs, waits for the running ones and is raised again."""
+        with self._change:
+            for job in self._order:
+                if not self._waiting[job]:
+                    self._push(job)
+            try:
+                self._dispatch()
+                while self._running:
+                    self._change.wait()
+                    self._dispatch()
+            except BaseException:
+                self._stopping = True
+                while self._running:
+                    self._change.wait()
+                raise
+        return self._finish()
+
+    def _push(self, job: K) -> None:
+        heapq.heappush(self._ready[self._slot(job)], (-self._height[job], self._place[job]))
+
+    def _dispatch(self) -> None:
+        """Start what can start; guarded by `_change`."""
+        for name, heap in self._ready.items():
+            while heap and self._free[name] > 0 and not self._stopping:
+                job = self._order[heapq.heappop(heap)[1]]
+                self._free[name] -= 1
+                self._running += 1
+                threading.Thread(target=self._one, args=(job, name), daemon=True).start()
+
+    def _one(self, job: K, slot: str) -> None:
+        failure: Exception | None = None
+        try:
+            self._work(job)
+        except Exception as error:
+            failure = error
+        with self._change:
+            self._running -= 1
+            self._free[slot] += 1
+            if failure is None:
+                self._succeed(job)
+            else:
+                self._fail(job, failure)
+            self._change.notify_all()
+
+    def _succeed(self, job: K) -> None:
+        for dependent in self._dependents[job]:
+            self._waiting[dependent] -= 1
+            if not self._waiting[dependent] and dependent not in self._outcome.skipped:
+                self._push(dependent)
+
+    def _fail(self, job: K, failure: Exception) -> None:
+        self._outcome.failed[job] = failure
+        if not self._keep_going:
+            self._stopping = True
+        blocked = list(self._dependents[job])
+        while blocked:
+            dependent = blocked.pop()
+            if dependent not in self._outcome.skipped:
+                self._outcome.skipped[dependent] = job
+                blocked.extend(self._dependents[dependent])
+
+    def _finish(self) -> Outcome[K]:
+        failed, skipped = self._outcome.failed, self._outcome.skipped
+        return Outcome(
+            {job: failed[job] for job in self._order if job in failed},
+            {job: skipped[job] for job in self._order if job in skipped},
+        )
