@@ -1,0 +1,150 @@
+"""The commands: one module each, found by name, imported when it is run.
+
+A command's module has `arguments(parser)` and `run(args, context) -> int`. `realise` alone has a parser of its
+own before argparse's, because its warm path must stay short.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kiln.console import Console, Stop, escape
+from kiln.context import Context
+from kiln.exits import Exit
+
+if TYPE_CHECKING:
+    import argparse
+
+COMMANDS: dict[str, str] = {
+    "init": "start a project that builds offline in seconds",
+    "realise": "build targets, or take them from the store; print their paths",
+    "run": "realise a target and run its program",
+    "eval": "show what a build file's value is",
+    "check": "parse and type-check build files",
+    "show": "what is known of a target: its derivation, its provenance",
+    "log": "the log of a build",
+    "verify": "check hashes, signatures and provenance; build nothing",
+    "reproduce": "build again from provenance alone, and compare",
+    "key": "the key that signs what is built here",
+    "explain": "what an error's code means",
+    "doctor": "what this machine can do, and whether the store is sound",
+}
+
+_current: list[Console] = []
+
+
+def current_console() -> Console | None:
+    """The console of the command that runs, once its options are known."""
+    return _current[-1] if _current else None
+
+
+def dispatch(argv: list[str], console: Console) -> int:
+    """Find the command, read its options, run it."""
+    argv = _globals_last(argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        (console.write if argv else console.tell)(overview())
+        return Exit.OK if argv else Exit.USAGE
+    if argv[0] in ("--version", "-V"):
+        from kiln import __version__
+
+        console.write(f"kiln {__version__}\n")
+        return Exit.OK
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        raise _unknown(name)
+    module = import_module(f"kiln.commands.{name}")
+    if name == "realise":
+        quick = module.quick_arguments(rest)
+        if quick is not None:
+            return _run(module, *quick)
+    args = _parser(name, module).parse_args(rest)
+    return _run(module, args, _globals_of(args))
+
+
+def overview() -> str:
+    """The help of `kiln` itself."""
+    lines = [f"  {name:<11}{summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: kiln COMMAND …",
+            "",
+            *lines,
+            "",
+            "TARGET is FILE[#attribute], a store path, or the path of a result link.",
+            "`kiln COMMAND --help` shows a command's options.",
+            "",
+        ]
+    )
+
+
+def _run(module: Any, args: Any, options: dict[str, Any]) -> int:
+    console = Console(
+        json=options["json"], quiet=options["quiet"], verbose=options["verbose"], colour=options["color"]
+    )
+    _current.append(console)
+    if options["directory"] is not None:
+        os.chdir(options["directory"])
+    context = Context(console, progress=options["progress"], store=options["store"])
+    try:
+        return int(module.run(args, context))
+    finally:
+        context.close()
+
+
+def _globals_last(argv: list[str]) -> list[str]:
+    """`kiln --json realise x` is `kiln realise --json x`."""
+    moved: list[str] = []
+    rest = list(argv)
+    while rest and rest[0].startswith("-") and rest[0] not in ("-h", "--help", "--version", "-V"):
+        moved.append(rest.pop(0))
+        if moved[-1] in ("-C", "--store", "--progress", "--color") and rest:
+            moved.append(rest.pop(0))
+    return [rest[0], *moved, *rest[1:]] if rest else moved
+
+
+GLOBAL_DEFAULTS: dict[str, Any] = {
+    "json": False,
+    "quiet": False,
+    "verbose": False,
+    "color": "auto",
+    "progress": "auto",
+    "directory": None,
+    "store": None,
+}
+
+
+def _globals_of(args: Any) -> dict[str, Any]:
+    return {key: getattr(args, key) for key in GLOBAL_DEFAULTS}
+
+
+def _parser(name: str, module: Any) -> argparse.ArgumentParser:
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> Any:
+            raise Stop("K0900", f"kiln {name}: {message}", help=f"kiln {name} --help")
+
+    parser = Parser(prog=f"kiln {name}", description=COMMANDS[name], allow_abbrev=False)
+    module.arguments(parser)
+    shared = parser.add_argument_group("everywhere")
+    shared.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    shared.add_argument("--progress", choices=("auto", "tty", "plain", "json", "none"), default="auto")
+    shared.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    shared.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    shared.add_argument("-v", "--verbose", action="store_true", help="builders' lines as they come")
+    shared.add_argument("-C", dest="directory", metavar="DIR", help="work in this folder")
+    shared.add_argument("--store", metavar="PATH", help="the store to use")
+    return parser
+
+
+def _unknown(name: str) -> Stop:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean `kiln {near[0]}`?" if near else "kiln --help lists the commands"
+    return Stop("K0901", f"there is no command `{escape(name)}`", help=hint)
+
+

@@ -1,0 +1,43 @@
+"""The interpreter's own error codes, for `kiln explain`."""
+
+from __future__ import annotations
+
+CODES: dict[str, tuple[str, str]] = {
+    "K0430": (
+        "the target can't be built",
+        "A target is a package, a derivation, an output, or a set, record or list of them. What was named is "
+        "something else, or has no such member or output. `kiln eval FILE` shows what a file holds.",
+    ),
+    "K0450": (
+        "a build failed",
+        "The builder ended with an error. The message shows the first line that looks like one and the last lines "
+        "of the log; `kiln log last` shows all of it. The failed tree is kept where the message says, so that you "
+        "can look at `config.log` and the like. Nothing of a failed build is in the store.",
+    ),
+    "K0451": (
+        "a build reached a limit",
+        "A builder may run for a time, be silent for a time, and write so much log. The limits are part of the "
+        "recipe (`limits = { time = 7200 }`, in seconds) and not of the derivation's digest: raising one rebuilds "
+        "nothing.",
+    ),
+    "K0452": (
+        "a build made no output",
+        "The builder ended well, but one of the declared outputs isn't there. Every output has to be made by the "
+        "script, at the path that its interpolation gives: `mkdir -p %{b.out}`.",
+    ),
+    "K0453": (
+        "an output is of the wrong kind",
+        "An output declared `File` has to be a regular file, and one declared `Tree` a folder.",
+    ),
+    "K0650": (
+        "a replay lacks something",
+        "`kiln reproduce` works from envelopes alone: the target's and those of everything it was built from, as "
+        "`kiln show TARGET --provenance --closure` writes them. One is missing, or says something that this "
+        "version of Kiln can't replay.",
+    ),
+    "K0651": (
+        "the rebuild differs",
+        "A build from the same inputs gave another result. The message names the first derivation, in the order "
+        "of the build, whose inputs were equal and whose output was not, and the files that differ.",
+    ),
+}

@@ -1,0 +1,64 @@
+"""The command line's entry: finds the command, runs it, turns what it raises into a message and an exit code.
+
+The path of a `realise` with nothing to do is kept free of every import that it doesn't need.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from kiln.console import Console
+from kiln.exits import Exit
+
+
+def main() -> None:
+    """`kiln …`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def realise() -> None:
+    """`realise …`, the same as `kiln realise …`."""
+    sys.exit(run(["realise", *sys.argv[1:]]))
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; the exit code. Writes to stdout and stderr."""
+    console = Console()
+    try:
+        from kiln.commands import dispatch
+
+        return dispatch(argv, console)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else Exit.USAGE
+    except KeyboardInterrupt:
+        console.tell("interrupted: nothing half-done is left behind")
+        return Exit.INTERRUPTED
+    except Exception as error:
+        return _fail(error, console)
+
+
+def _fail(error: Exception, console: Console) -> int:
+    from kiln.commands import current_console
+    from kiln.problems import problem_json, problems_of, show_problem
+
+    console = current_console() or console
+    problems = problems_of(error, colour=console.colour)
+    if not problems:
+        return _bug(error, console)
+    for problem in problems:
+        show_problem(console, problem)
+    console.document("error", None, error=problem_json(problems[0]))
+    return problems[0].exit
+
+
+def _bug(error: Exception, console: Console) -> int:
+    import traceback
+
+    console.tell("".join(traceback.format_exception(error)).rstrip())
+    console.tell(f"error[K9999]: a bug in Kiln: {type(error).__name__}: {error}")
+    console.tell("help: nothing was lost; please report it with the lines above")
+    return Exit.BUG
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The command line's own error codes, for `kiln explain`."""
+
+from __future__ import annotations
+
+CODES: dict[str, tuple[str, str]] = {
+    "K0801": (
+        "this machine refused a file operation",
+        "A file or a folder could not be read, written or made. The message names it and says what the system said.",
+    ),
+    "K0900": (
+        "a command was called in a way it doesn't know",
+        "`kiln COMMAND --help` shows the options and arguments of a command.",
+    ),
+    "K0901": ("there is no such command", "`kiln --help` lists the commands."),
+    "K0902": ("there is no such error code", "`kiln explain` without a code lists them all."),
+    "K0903": (
+        "the target is not known here",
+        "A target is FILE[#attribute], a path in the store, or a result link. `kiln realise` makes one.",
+    ),
+    "K0904": (
+        "something is in the way",
+        "A file or folder that Kiln would have to replace exists, and Kiln did not make it. Move it, or name another.",
+    ),
+    "K0905": (
+        "the target has no program to run",
+        "`kiln run` starts `bin/NAME` of the target's `out`: the only program there, or the one that has the "
+        "target's name. Name another with `--program NAME`.",
+    ),
+    "K9999": (
+        "a bug in Kiln",
+        "Kiln ran into something that it should have handled. Nothing in the store is changed by it. Please report "
+        "what the message shows.",
+    ),
+}

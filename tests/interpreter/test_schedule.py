@@ -1,0 +1,84 @@
+"""The scheduler, with jobs that are letters."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kiln.interpreter.schedule import Outcome, Scheduler, heights
+
+NEEDS = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"], "e": []}
+ORDER = ["a", "b", "c", "d", "e"]
+
+
+class Work:
+    """Jobs that note their order, and fail where told to."""
+
+    def __init__(self, *failing: str) -> None:
+        self.done: list[str] = []
+        self.most = self._now = 0
+        self._failing = failing
+        self._lock = threading.Lock()
+
+    def __call__(self, job: str) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        threading.Event().wait(0.01)
+        with self._lock:
+            self._now -= 1
+            if job in self._failing:
+                raise ValueError(job)
+            self.done.append(job)
+
+
+def run(work: Work, jobs: int = 2, *, keep_going: bool = False) -> Outcome[str]:
+    return Scheduler(ORDER, NEEDS, work, lambda job: "build", {"build": jobs}, keep_going=keep_going).run()
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_inputs_come_before_what_needs_them(jobs: int) -> None:
+    work = Work()
+    assert run(work, jobs) == Outcome({}, {})
+    assert sorted(work.done) == ORDER
+    for job in ORDER:
+        assert all(work.done.index(need) < work.done.index(job) for need in NEEDS[job])
+    assert work.most <= jobs
+
+
+def test_the_longest_chain_goes_first() -> None:
+    assert heights(ORDER, NEEDS) == {"a": 2, "b": 1, "c": 1, "d": 0, "e": 0}
+    work = Work()
+    run(work, 1)
+    assert work.done[0] == "a" and work.done[-1] in "de"
+
+
+def test_after_a_failure_nothing_new_is_started() -> None:
+    work = Work("a")
+    outcome = run(work, 1)
+    assert list(outcome.failed) == ["a"]
+    assert outcome.skipped == {"b": "a", "c": "a", "d": "a"}
+    assert work.done == []
+
+
+def test_keep_going_runs_what_does_not_need_the_failed() -> None:
+    work = Work("b")
+    outcome = run(work, keep_going=True)
+    assert list(outcome.failed) == ["b"]
+    assert outcome.skipped == {"d": "b"}
+    assert sorted(work.done) == ["a", "c", "e"]
+
+
+def test_failures_are_told_in_the_order_of_the_graph() -> None:
+    outcome = Scheduler(
+        ["x", "y", "z"], {"x": [], "y": [], "z": []}, Work("x", "y", "z"), lambda job: "build", {"build": 3},
+        keep_going=True,
+    ).run()  # fmt: skip
+    assert list(outcome.failed) == ["x", "y", "z"]
+
+
+def test_slots_are_counted_apart() -> None:
+    work = Work()
+    Scheduler(ORDER, NEEDS, work, lambda job: "fetch" if job == "e" else "build", {"build": 1, "fetch": 1}).run()
+    assert sorted(work.done) == ORDER
