@@ -154,7 +154,10 @@ class Method(NamedTuple):
 
 
 class Construct(NamedTuple):
-    """A constructor applied to all its fields, in the order of the declaration."""
+    """A constructor applied to all its fields, in the order of the declaration; an optional field holds an Option.
+
+    A kind as a value (`Tree`) is a constructor without fields.
+    """
 
     at: int
     con: str
@@ -162,7 +165,10 @@ class Construct(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A known function (a Global, never a value), one argument a parameter, in their order."""
+    """A known function or set (a Global, never a value), one argument a parameter, in their order.
+
+    The argument of an optional parameter is an Option: `l = e` gives `Some(e)`, `l? = e` gives `e`.
+    """
 
     at: int
     fn: Global
@@ -170,7 +176,11 @@ class Call(NamedTuple):
 
 
 class Apply(NamedTuple):
-    """A function value: unlabelled arguments by place, labelled ones by name."""
+    """A function value: unlabelled arguments by place, labelled ones by name.
+
+    The argument of an optional parameter is *not* wrapped here, as a value's type does not tell whether the
+    parameter has a default or is optional: the function that is called wraps it in Some.
+    """
 
     at: int
     fn: Expr
