@@ -1,0 +1,285 @@
+"""A fixed file, had from the first source that has it.
+
+    parse     every source, before anything is asked: a mistake in the third is told at once
+    try       each source in order, at each of its mirrors in order: bytes into one file, both digests as
+              they come, against the pin
+    mismatch  the file that came is kept aside and the next place tried; if a later one matches, the
+              mismatch is a warning, and if none does, it is the error (K0501)
+    nothing   every attempt in one error (K0503)
+
+Nothing is admitted that does not match: the file at `dest` exists only after its digest was compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from kiln.interpreter.derivation import Fixed
+from kiln.interpreter.fetch.config import FetchConfig
+from kiln.interpreter.fetch.errors import Attempt, FetchError, HashMismatch, NotDelivered, Outcome
+from kiln.interpreter.fetch.index import Promise
+from kiln.interpreter.fetch.locate import Candidate, Located, candidates, is_local, local_path
+from kiln.interpreter.fetch.sink import Received, Sink
+from kiln.interpreter.fetch.source import FileSource, GitSource, Source, parse_source, redact
+from kiln.store.digest import BlobDigest
+
+if TYPE_CHECKING:
+    from kiln.interpreter.fetch.download import Progress
+
+OnProgress: TypeAlias = "Callable[[Progress], None]"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A file that came and was not the pinned one."""
+
+    place: str
+    size: int
+    blake3: BlobDigest
+    sha256: str
+    kept: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The pinned file. `source_used` is the source as written, `place` the address it came from, without user
+    and password; `attempts` are the places that failed before, `mismatches` those that gave other bytes."""
+
+    path: str
+    size: int
+    blake3: BlobDigest
+    sha256: str
+    source_used: str
+    place: str
+    attempts: tuple[Attempt, ...] = ()
+    mismatches: tuple[Mismatch, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def fetch_fixed(
+    fixed: Fixed,
+    sources: Sequence[str],
+    dest: str,
+    config: FetchConfig,
+    on_progress: OnProgress | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Fetched:
+    """Have the file and put it at `dest`, whose folder exists and lies on the disk that is to hold it.
+
+    May be called from several threads at once. Raises BadSource, HashMismatch (K0501), NotDelivered (K0503),
+    BadConfig, CannotKeep.
+    """
+    parsed = tuple(map(parse_source, sources))
+    return _Fetch(fixed, dest, config, on_progress, os.environ if env is None else env).run(parsed)
+
+
+@dataclass(slots=True)
+class _Came:
+    """Bytes that came, before they are compared."""
+
+    received: Received
+    place: str
+    promise: Promise | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class _Missed(Exception):
+    def __init__(self, outcome: Outcome, detail: str, tries: int = 1) -> None:
+        super().__init__(detail)
+        self.outcome, self.detail, self.tries = outcome, detail, tries
+
+
+class _Fetch:
+    """One fetch on its way: what was tried so far."""
+
+    def __init__(
+        self,
+        fixed: Fixed,
+        dest: str,
+        config: FetchConfig,
+        on_progress: OnProgress | None,
+        env: Mapping[str, str],
+    ) -> None:
+        self.fixed = fixed
+        self.dest = dest
+        self.part = dest + ".part"
+        self.config = config
+        self.on_progress = on_progress
+        self.env = env
+        self.attempts: list[Attempt] = []
+        self.mismatches: list[Mismatch] = []
+
+    def run(self, sources: tuple[Source, ...]) -> Fetched:
+        try:
+            for source in sources:
+                found = self._from(source)
+                if found is not None:
+                    return found
+        finally:
+            _forget(self.part)
+        raise self._failure(sources)
+
+    def _from(self, source: Source) -> Fetched | None:
+        match source:
+            case FileSource(path=path):
+                place = os.fsdecode(path)
+                return self._try(source, place, lambda: self._copy(path, place))
+            case GitSource():
+                return self._try(source, source.url, lambda: self._git(source))
+            case _:
+                return self._from_addresses(source)
+
+    def _from_addresses(self, source: Located) -> Fetched | None:
+        for item in candidates(source, self.config, self.env):
+            if isinstance(item, Attempt):
+                self.attempts.append(item)
+                continue
+            found = self._try(source, redact(item.url), lambda item=item: self._load(item))  # type: ignore[misc]
+            if found is not None:
+                return found
+        return None
+
+    def _try(self, source: Source, place: str, bring: Callable[[], _Came]) -> Fetched | None:
+        try:
+            came = bring()
+        except _Missed as missed:
+            self.attempts.append(Attempt(source.text, place, missed.outcome, missed.detail, missed.tries))
+            return None
+        if self._matches(came.received):
+            return self._admit(source, came)
+        self._keep(source, came)
+        return None
+
+    def _load(self, item: Candidate) -> _Came:
+        if is_local(item.url):
+            path = local_path(item.url)
+            return self._copy(path, os.fsdecode(path), item.promise)
+        if self.config.offline:
+            raise _Missed(Outcome.OFFLINE, "", tries=0)
+        from kiln.interpreter.fetch.download import Undelivered, download  # aiohttp: 170 ms
+
+        with Sink(self.part) as sink:
+            try:
+                delivered = download(item.url, sink, self.config.limits, self.on_progress)
+                if delivered.resumed and not self._matches(sink.received()):
+                    delivered = download(item.url, sink, self.config.limits, self.on_progress)
+            except Undelivered as error:
+                raise _Missed(error.outcome, error.detail, error.tries) from None
+            return _Came(sink.received(), redact(delivered.url), item.promise)
+
+    def _copy(self, path: bytes, place: str, promise: Promise | None = None) -> _Came:
+        from fsspec.implementations.local import LocalFileSystem
+
+        with Sink(self.part) as sink:
+            try:
+                with LocalFileSystem().open(os.fsdecode(path), "rb") as file:
+                    while block := file.read(_BLOCK):
+                        sink.write(block)
+                        if sink.size > self.config.limits.size:
+                            raise _Missed(Outcome.TOO_LARGE, f"more than {self.config.limits.size} bytes")
+            except FileNotFoundError:
+                raise _Missed(Outcome.MISSING, "no such file") from None
+            except OSError as error:
+                raise _Missed(Outcome.LOCAL, error.strerror or "") from None
+            return _Came(sink.received(), place, promise)
+
+    def _git(self, source: GitSource) -> _Came:
+        raise _Missed(Outcome.BAD_ANSWER, "git")
+
+    def _matches(self, received: Received) -> bool:
+        return self._found(received.blake3, received.sha256) == self.fixed.value
+
+    def _found(self, blake3: BlobDigest, sha256: str) -> bytes:
+        match self.fixed.algorithm:
+            case "blake3":
+                return bytes(blake3)
+            case "sha256":
+                return bytes.fromhex(sha256)
+
+    def _admit(self, source: Source, came: _Came) -> Fetched:
+        os.chmod(self.part, 0o755 if self.fixed.executable else 0o644)
+        os.rename(self.part, self.dest)
+        _, size, blake3, sha256 = came.received
+        return Fetched(
+            path=self.dest,
+            size=size,
+            blake3=blake3,
+            sha256=sha256,
+            source_used=source.text,
+            place=came.place,
+            attempts=tuple(self.attempts),
+            mismatches=tuple(self.mismatches),
+            warnings=came.warnings,
+        )
+
+    def _keep(self, source: Source, came: _Came) -> None:
+        """Put the wrong file where it can be looked at, under its own digest."""
+        _, size, blake3, sha256 = came.received
+        folder = self.config.keep_dir or os.path.dirname(self.dest)
+        os.makedirs(folder, exist_ok=True)
+        kept = os.path.join(folder, f"mismatch-{sha256[:16]}-{self.fixed.name}")
+        notes = tuple(_promise_kept(self.part, came.promise))
+        os.rename(self.part, kept)
+        self.mismatches.append(Mismatch(came.place, size, blake3, sha256, kept, notes))
+        self.attempts.append(
+            Attempt(source.text, came.place, Outcome.MISMATCH, self._text(self._found(blake3, sha256)))
+        )
+
+    def _text(self, value: bytes) -> str:
+        return f"{self.fixed.algorithm}:{value.hex()}"
+
+    def _failure(self, sources: tuple[Source, ...]) -> FetchError:
+        attempts = tuple(self.attempts)
+        if self.mismatches:
+            return self._mismatch(self.mismatches[0], attempts)
+        if not sources:
+            help = "give it at least one source"
+        elif all(attempt.is_network for attempt in attempts):
+            help = "look at this machine's network and proxies, or set a mirror in Kiln's config.toml"
+        else:
+            help = "give the pin another source that still has the file"
+        return NotDelivered(
+            f"no source has {self.fixed.name}",
+            expected=self._text(self.fixed.value),
+            found=f"{len(attempts)} places were tried",
+            help=help,
+            attempts=attempts,
+        )
+
+    def _mismatch(self, first: Mismatch, attempts: tuple[Attempt, ...]) -> HashMismatch:
+        return HashMismatch(
+            "the download does not match its declared hash",
+            expected=self._text(self.fixed.value),
+            found=self._text(self._found(first.blake3, first.sha256)),
+            kept=first.kept,
+            size=first.size,
+            place=first.place,
+            notes=first.notes,
+            attempts=attempts,
+            help="look at the file that was kept; only if it is the one you meant, correct the hash",
+        )
+
+
+def _promise_kept(path: str, promise: Promise | None) -> list[str]:
+    """What the registry's own digest says about a file that is not the pinned one."""
+    if promise is None:
+        return []
+    digest = hashlib.new(promise.algorithm)
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    if digest.hexdigest() == promise.value:
+        return [f"the registry promises this very file ({promise.algorithm}): the pin is for another one"]
+    return [f"the registry promises another file ({promise.algorithm}): this one was damaged or replaced"]
+
+
+def _forget(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
