@@ -8,7 +8,7 @@ What is signed is the pre-authentication encoding, in which no payload can be ta
 An envelope of Kiln's is one line of canonical JSON and a newline, so that such files one after another are
 JSON lines:
 
-    {"payload":"eyJfdHlwZSI6…","payloadType":"application/vnd.in-toto+json","signatures":[{"keyid":"21fe…a154","sig":"T0pS…Dw=="}]}
+    {"payload":"eyJfdHlwZSI6…","payloadType":"application/vnd.in-toto+json","signatures":[{"keyid":"74c1…4916","sig":"T0pS…Dw=="}]}
 
 The reader takes any JSON spelling, base64 in either alphabet (padded, not mixed, one spelling for one value),
 and ignores fields that it does not know, as the protocol asks. It refuses a key given twice and what is too

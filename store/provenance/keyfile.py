@@ -94,17 +94,24 @@ def unlock(key: StoredKey) -> SecretKey:
 def open_keys(path: str) -> KeyRing:
     """The keys of the file at `path`, which is made with one new key when it is not there.
 
-    Raises BadKeyFile, NotOwner, or OSError where the disk refuses.
+    Raises BadKeyFile, NotOwner.
     """
     folder, name = _split(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    descriptor = _open_folder(folder)
     try:
-        if not _exists(name, descriptor):
-            _create(name, descriptor)
-        return _read(name, descriptor, path)
-    finally:
-        os.close(descriptor)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = _open_folder(folder)
+        try:
+            if not _exists(name, descriptor):
+                _create(name, descriptor)
+            return _read(name, descriptor, path)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BadKeyFile(
+            f"{path} cannot be made or read",
+            expected="a place that you may write",
+            found=os.strerror(error.errno or 0),
+        ) from error
 
 
 def load_keys(path: str) -> KeyRing | None:
@@ -114,6 +121,8 @@ def load_keys(path: str) -> KeyRing | None:
         descriptor = _open_folder(folder)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise BadKeyFile(f"{path} cannot be read", found=os.strerror(error.errno or 0)) from error
     try:
         return _read(name, descriptor, path) if _exists(name, descriptor) else None
     finally:
@@ -221,12 +230,14 @@ def _read(name: str, folder: int, path: str) -> KeyRing:
         if error.errno == errno.ELOOP:
             raise BadKeyFile(f"{path} is a symbolic link", expected="a file, 0600", found="a symbolic link") from None
         raise
-    with open(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise BadKeyFile(f"{path} is not a file", expected="a file, 0600")
         _check_private(facts, path, 0o600)
-        data = file.read(MAX_BYTES + 1)
+        data = os.read(descriptor, MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES or not data.isascii():
         raise BadKeyFile(f"{path} is not a file of Kiln's secret keys", expected="ASCII, at most 64 KiB")
     return parse_keys(data.decode("ascii"), path)

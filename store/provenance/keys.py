@@ -6,7 +6,7 @@ A public key in text is `ed25519:` and its 32 bytes in base64url without padding
 
 Its **key id** is 64 hexadecimal digits, as securesystemslib computes them: SHA-256 of the canonical JSON
 `{"keytype":"ed25519","keyval":{"public":"<64 hex digits>"},"scheme":"ed25519"}`. For people it is shortened to
-`ed25519:21fe31df…a154`; nothing is ever looked up by the short form.
+`ed25519:74c181c7…4916`; nothing is ever looked up by the short form.
 
 For other tools it is a SubjectPublicKeyInfo (RFC 8410, section 4), whose DER is twelve fixed bytes and the key:
 
@@ -117,13 +117,14 @@ class PublicKey:
             der = binascii.a2b_base64("".join(found[1].split()), strict_mode=True) if found else b""
         except binascii.Error:
             der = b""
-        if len(der) != len(_DER_PREFIX) + KEY_BYTES or not der.startswith(_DER_PREFIX):
+        key = cls.of(der[len(_DER_PREFIX) :]) if len(der) == len(_DER_PREFIX) + KEY_BYTES else None
+        if key is None or key.der != der or key.pem.split() != text.split():
             raise BadKey(
                 "not an Ed25519 public key in PEM",
                 expected="-----BEGIN PUBLIC KEY----- and 60 characters of base64",
                 found=repr(text.strip()[:80]),
             )
-        return cls.of(der[len(_DER_PREFIX) :])
+        return key
 
     @property
     def der(self) -> bytes:

@@ -4,7 +4,7 @@
 `#` begins a comment line:
 
     # keyid publickey name [for=SCOPE,…] [added=DATE]
-    21fe…a154 ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo ci for=sandboxed,builtin,fetch added=2026-11-21
+    74c1…4916 ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo ci for=sandboxed,builtin,fetch added=2026-11-21
 
 The id is written so that a line can be found by what an error shows; it must be the key's own. `for` says what
 the key may speak of, and where it is absent that is everything but `relaxed`: the builders `sandboxed`,
@@ -95,9 +95,12 @@ def load_trusted(path: str) -> tuple[TrustedKey, ...]:
         return ()
     except OSError as error:
         raise BadTrustFile(f"{path} cannot be read", found=os.strerror(error.errno or 0)) from None
-    with open(descriptor, "rb") as file:
+    try:
         _check_writers(os.fstat(descriptor), path)
-        data = file.read(MAX_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES or not data.isascii():
         raise BadTrustFile(f"{path} is not a file of trusted keys", expected="ASCII, at most 1 MiB")
     return parse_trusted(data.decode("ascii"), path)
