@@ -1,0 +1,206 @@
+"""Running one build in a sandbox: plan it, launch it, follow its log, hold its limits, collect its outputs.
+
+    spec ──plan──► operations ──launcher──► builder ──► log, end ──collect──► SandboxResult
+
+The calling thread follows one sandbox. Root needs a store that another user owns: that owner is who builds
+(`build_identity`), and the build's directories are handed over to him first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kiln.interpreter.sandbox import wire
+from kiln.interpreter.sandbox.collect import collect
+from kiln.interpreter.sandbox.diagnose import explain_failure
+from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwnedByRoot
+from kiln.interpreter.sandbox.helper import Launcher, shared_launcher
+from kiln.interpreter.sandbox.operations import encode_plan
+from kiln.interpreter.sandbox.plan import plan_sandbox
+from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
+from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
+
+_CHUNK = 1 << 16
+_KILL_PATIENCE = 60.0
+"""Seconds that a killed sandbox may take to end: the kernel frees its memory first."""
+
+
+def build_identity(store_dir: str) -> Identity:
+    """Who builds for the store whose objects lie in `store_dir`: its owner. Raises StoreOwnedByRoot."""
+    found = os.stat(store_dir)
+    if found.st_uid == 0:
+        raise StoreOwnedByRoot(
+            "builds never run as root, and root owns this store",
+            found=f"{store_dir} belongs to user 0",
+            expected="a store that an unprivileged user id owns",
+            help=f"chown -R <a user id for builds> {store_dir}",
+        )
+    if os.geteuid() == 0:
+        return Identity(found.st_uid, found.st_gid, as_root=True)
+    return Identity(os.geteuid(), os.getegid(), as_root=False)
+
+
+def run_sandbox(
+    spec: SandboxSpec,
+    identity: Identity,
+    *,
+    log: Callable[[bytes], None],
+    launcher: Launcher | None = None,
+) -> SandboxResult:
+    """Run a build and return when no process of it is left.
+
+    `log` gets the builder's output in pieces as it comes, from the calling thread. Raises SandboxError when the
+    sandbox can't be made; a builder that fails or runs into a limit is a result.
+    """
+    plan = plan_sandbox(spec, identity)
+    if identity.as_root:
+        _hand_over(spec, identity)
+    reading, writing = os.pipe()
+    try:
+        try:
+            channel = (launcher or shared_launcher()).open(writing)
+        finally:
+            os.close(writing)
+        with channel:
+            following = _Following(spec, channel, reading, log)
+            wire.send_bytes(channel, encode_plan(plan))
+            following.run()
+    finally:
+        os.close(reading)
+    return following.result()
+
+
+class _Following:
+    """One sandbox that runs: its log and its messages until its end."""
+
+    def __init__(self, spec: SandboxSpec, channel: socket.socket, reading: int, log: Callable[[bytes], None]) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._reading = reading
+        self._log = log
+        self._size = 0
+        self._began = self._heard = time.monotonic()
+        self._limit: Status | None = None
+        self._killed_at: float | None = None
+        self._messages: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Until the last message has come and the log is read; an exception kills the sandbox before it leaves."""
+        try:
+            self._follow()
+            while self._read_log():
+                pass
+        except BaseException:
+            self._kill()
+            self._wait_for_end()
+            raise
+
+    def _follow(self) -> None:
+        waiting = select.poll()
+        waiting.register(self._reading, select.POLLIN)
+        waiting.register(self._channel.fileno(), select.POLLIN)
+        while "ended" not in self._messages:
+            ready = {descriptor for descriptor, _ in waiting.poll(self._patience() * 1000)}
+            if self._reading in ready and not self._read_log():
+                waiting.unregister(self._reading)
+            if self._channel.fileno() in ready:
+                self._read_message()
+            self._check_limits()
+
+    def _read_log(self) -> bool:
+        """Pass on what is there; False at the end, which comes when the last process has closed its output."""
+        data = os.read(self._reading, _CHUNK)
+        if not data:
+            return False
+        room = self._spec.limits.log - self._size
+        self._heard = time.monotonic()
+        self._size += len(data)
+        if room > 0:
+            self._log(data[:room])
+        return True
+
+    def _read_message(self) -> None:
+        message = wire.receive(self._channel)
+        if message is None:
+            raise HelperDied(
+                "the process that watches over this build was killed",
+                help="is the machine out of memory? `dmesg` tells whom the kernel killed",
+            )
+        self._messages |= message
+
+    def _check_limits(self) -> None:
+        now = time.monotonic()
+        if self._killed_at is not None:
+            if now - self._killed_at > _KILL_PATIENCE:
+                raise SandboxError(f"a killed build has not ended after {_KILL_PATIENCE:.0f} seconds")
+            return
+        limits = self._spec.limits
+        if self._size > limits.log:
+            self._limit = "log-limit"
+        elif now - self._began >= limits.time:
+            self._limit = "timeout"
+        elif now - self._heard >= limits.silence:
+            self._limit = "silence"
+        if self._limit is not None:
+            self._killed_at = now
+            self._kill()
+
+    def _patience(self) -> float:
+        """Seconds until a limit may be reached."""
+        now = time.monotonic()
+        if self._killed_at is not None:
+            return max(0.0, self._killed_at + _KILL_PATIENCE - now) + 0.01
+        limits = self._spec.limits
+        return max(0.0, min(self._began + limits.time, self._heard + limits.silence) - now) + 0.001
+
+    def _kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_WR)
+
+    def _wait_for_end(self) -> None:
+        self._channel.settimeout(_KILL_PATIENCE)
+        with contextlib.suppress(OSError):
+            while (message := wire.receive(self._channel)) is not None and "ended" not in message:
+                pass
+
+    def _verdict(self) -> tuple[Status, int]:
+        if self._limit is not None:
+            return self._limit, 0
+        # Without its builder's status process 1 was killed itself: by the kernel, short of memory, or by hand.
+        code = os.waitstatus_to_exitcode(self._messages.get("exited", signal.SIGKILL))
+        if code < 0:
+            return "signal", -code
+        return ("exit", code) if code else ("ok", 0)
+
+    def result(self) -> SandboxResult:
+        """Raises SandboxError when the sandbox could not be made."""
+        failed = self._messages.get("failed")
+        if failed is not None:
+            raise explain_failure(failed, self._spec)
+        usage = Usage(**self._messages["ended"])
+        status, code = self._verdict()
+        outputs, missing, undeclared = collect(self._spec)
+        return SandboxResult(
+            status=status,
+            code=code,
+            outputs=outputs,
+            missing=missing,
+            undeclared=undeclared,
+            enforced=self._messages["ready"],
+            degraded=tuple(self._messages["degraded"]),
+            usage=usage,
+            log_size=self._size,
+        )
+
+
+def _hand_over(spec: SandboxSpec, identity: Identity) -> None:
+    for folder in (spec.build_dir, spec.out_dir, spec.tmp_dir):
+        if folder is not None:
+            os.chown(folder, identity.uid, identity.gid)
