@@ -29,6 +29,11 @@ CODES: dict[str, tuple[str, str]] = {
         "an output is of the wrong kind",
         "An output declared `File` has to be a regular file, and one declared `Tree` a folder.",
     ),
+    "K0454": (
+        "the view of /kiln/store is refused",
+        "`kiln run` and `kiln shell` show a program the store at /kiln/store by namespaces of its own. The machine "
+        "refuses them; `kiln doctor` says which switch does that.",
+    ),
     "K0650": (
         "a replay lacks something",
         "`kiln reproduce` works from envelopes alone: the target's and those of everything it was built from, as "

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from kiln.console import Console
-from kiln.paths import data_root
+from kiln.paths import config_root, data_root
 
 if TYPE_CHECKING:
     from kiln.interpreter.workshop import Workshop
     from kiln.progress import Progress
+    from kiln.store.provenance.keyfile import KeyRing
     from kiln.store.store import Store
 
 
@@ -23,6 +24,7 @@ class Context:
         self._mode = progress
         self._progress: Progress | None = None
         self._store: Store | None = None
+        self._keys: KeyRing | None = None
 
     def store(self) -> Store:
         """The user's store; made on first use. Raises StoreError."""
@@ -31,6 +33,14 @@ class Context:
 
             self._store = Store.open(self.store_root)
         return self._store
+
+    def keys(self) -> KeyRing:
+        """The builder's keys; the first use makes one. Raises BadKeyFile."""
+        if self._keys is None:
+            from kiln.store.provenance.keyfile import open_keys
+
+            self._keys = open_keys(os.path.join(config_root(), "builder.key"))
+        return self._keys
 
     def progress(self) -> Progress:
         """The view of the stream of events."""

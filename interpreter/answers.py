@@ -1,0 +1,149 @@
+"""Answers kept: what a target came to, and everything that was read to find that out.
+
+An answer is used again only while everything it was made from is what it was: each build file by its content,
+each source folder by what the file system says of every file in it, and Kiln's own code. It is never looked up
+by the command line alone. A failure is not kept. An answer that can't be read is no answer.
+
+The file, one a (build file, attribute), is a msgpack array; digests are 32-byte `bin`:
+
+    [version, fingerprint of Kiln, time in ns, [[build file, blake3] …], [[source folder, stamp] …],
+     [[label, derivation or empty, output, object or empty, name, sub] …]]
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgpack
+from blake3 import blake3
+
+from kiln.interpreter.derivation import DrvOutput, SourceObject
+from kiln.store.digest import DrvDigest, ObjectId
+from kiln.store.paths import OutputName
+
+_VERSION = 1
+_RACY_NS = 2_000_000_000
+"""A source changed within this long of the answer may change again without its times showing it."""
+
+
+class Target(NamedTuple):
+    """One thing to realise: an output of a derivation or a source, and the path within it."""
+
+    label: str
+    item: DrvOutput | SourceObject
+    sub: str = ""
+
+
+class Answer(NamedTuple):
+    """What was asked for, and what was read: build files with their digests, source folders."""
+
+    targets: tuple[Target, ...]
+    files: tuple[tuple[str, bytes], ...]
+    trees: tuple[str, ...]
+
+
+def recall(folder: str, build_file: str, attribute: str | None) -> Answer | None:
+    """The answer kept for this question, if it still holds."""
+    try:
+        with open(_place(folder, build_file, attribute), "rb") as file:
+            version, print_, when, files, trees, targets = msgpack.unpackb(file.read())
+        if version != _VERSION or print_ != fingerprint():
+            return None
+        for path, digest in files:
+            if file_digest(path) != digest:
+                return None
+        for path, stamp in trees:
+            if tree_stamp(path, when) != stamp:
+                return None
+        return Answer(
+            tuple(_target(fields) for fields in targets),
+            tuple((path, digest) for path, digest in files),
+            tuple(path for path, _ in trees),
+        )
+    except (OSError, ValueError, TypeError, msgpack.UnpackException):
+        return None
+
+
+def remember(folder: str, build_file: str, attribute: str | None, answer: Answer) -> None:
+    """Keep an answer. Where the folder can't be written nothing is kept, and nothing is said."""
+    when = time.time_ns()
+    stamps = [(path, tree_stamp(path, when)) for path in answer.trees]
+    if any(stamp is None for _, stamp in stamps):
+        return
+    fields = [_VERSION, fingerprint(), when, answer.files, stamps, [_fields(target) for target in answer.targets]]
+    place = _place(folder, build_file, attribute)
+    try:
+        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        temporary = f"{place}.{os.getpid()}"
+        with open(temporary, "wb") as file:
+            file.write(msgpack.packb(fields))
+        os.replace(temporary, place)
+    except OSError:
+        pass
+
+
+def file_digest(path: str) -> bytes:
+    """BLAKE3 of a file's bytes."""
+    with open(path, "rb") as file:
+        return blake3(file.read()).digest()
+
+
+def tree_stamp(path: str, when: int) -> bytes | None:
+    """A digest of what the file system says of everything below a path; None where that can't be relied on yet."""
+    rows: list[tuple[str, int, int, int, int, int]] = []
+    stack = [path]
+    while stack:
+        here = stack.pop()
+        info = os.lstat(here)
+        if max(info.st_mtime_ns, info.st_ctime_ns) > when - _RACY_NS:
+            return None
+        rows.append((here, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
+        if stat.S_ISDIR(info.st_mode):
+            stack.extend(os.path.join(here, name) for name in os.listdir(here))
+    return blake3(msgpack.packb(sorted(rows))).digest()
+
+
+def fingerprint() -> bytes:
+    """A digest of what the file system says of Kiln's own code, so that another version answers anew."""
+    home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    rows: list[tuple[str, int, int]] = []
+    for folder in ("interpreter", "lang", "stdlib", "store"):
+        for name in _code_files(os.path.join(home, folder)):
+            info = os.stat(name)
+            rows.append((os.path.relpath(name, home), info.st_size, info.st_mtime_ns))
+    return blake3(msgpack.packb(sorted(rows))).digest()
+
+
+def _code_files(folder: str) -> Iterable[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith((".py", ".kiln", ".lark")):
+                yield entry.path
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from _code_files(entry.path)
+
+
+def _place(folder: str, build_file: str, attribute: str | None) -> str:
+    question = msgpack.packb([build_file, attribute])
+    return os.path.join(folder, "answers", blake3(question).hexdigest()[:40])
+
+
+def _fields(target: Target) -> list[object]:
+    match target.item:
+        case DrvOutput(drv, output):
+            return [target.label, bytes(drv), str(output), b"", "", target.sub]
+        case SourceObject(object_id, name):
+            return [target.label, b"", "", bytes(object_id), name, target.sub]
+
+
+def _target(fields: list[object]) -> Target:
+    label, drv, output, object_id, name, sub = fields
+    assert isinstance(label, str) and isinstance(drv, bytes) and isinstance(output, str)
+    assert isinstance(object_id, bytes) and isinstance(name, str) and isinstance(sub, str)
+    if drv:
+        return Target(label, DrvOutput(DrvDigest(drv), OutputName(output)), sub)
+    return Target(label, SourceObject(ObjectId(object_id), name), sub)

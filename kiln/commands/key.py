@@ -1,0 +1,35 @@
+"""`kiln key show`: the public half of the key that signs what is built here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from kiln.context import Context
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="print the public key; the first use makes one")
+    form = show.add_mutually_exclusive_group()
+    form.add_argument("--pem", action="store_true", help="as PEM (SubjectPublicKeyInfo), for other people's tools")
+    form.add_argument("--trust", action="store_true", help="as a line for a trusted-keys file")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    ring = context.keys()
+    key = ring.public_keys[0]
+    if args.pem:
+        context.console.result(key.pem.rstrip("\n"))
+    elif args.trust:
+        context.console.result(f"{key.keyid} {key} {_host_name()}")
+    else:
+        context.console.result(f"{key}")
+        context.console.say(f"key id {key.keyid}")
+    context.console.document("key", {"keyid": key.keyid, "key": str(key), "pem": key.pem})
+    return 0
+
+
+def _host_name() -> str:
+    name = "".join(char for char in os.uname().nodename if char.isalnum() or char in "._-")
+    return name[:64].lstrip("._-") or "builder"
