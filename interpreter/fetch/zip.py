@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import bz2
 import os
+import re
 import stat
 import struct
 import zlib
@@ -73,7 +74,8 @@ def read_zip(fd: int, budget: Budget) -> Iterator[Entry]:
     if end.offset + end.size != end_at:
         raise DamagedArchive("a zip archive whose directory does not lie before its end")
     records = sorted(_directory(fd, end), key=lambda record: record.offset)
-    for record, following in zip(records, [*(item.offset for item in records[1:]), end.offset], strict=True):
+    ends = [*(record.offset for record in records[1:]), end.offset]
+    for record, following in zip(records, ends, strict=False):
         begin = _data_begin(fd, record)
         if begin + record.packed > following:
             raise DamagedArchive("a zip archive with entries that share bytes", found=shown(record.name))
@@ -138,18 +140,31 @@ def _find_end(fd: int, total: int) -> tuple[_End, int]:
     """What the end record says, Zip64's in its place, and where the first of the two lies."""
     tail_at = max(0, total - _END.size - _FULL16)
     tail = _at(fd, tail_at, total - tail_at)
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or len(tail) - at < _END.size:
-        raise DamagedArchive("a zip archive is cut off: it has no end record")
-    _, disk, first_disk, here, count, size, offset, comment = _END.unpack_from(tail, at)
-    if at + _END.size + comment != len(tail):
-        raise DamagedArchive("bytes after the end of a zip archive")
+    at = _end_record_at(tail)
+    _, disk, first_disk, here, count, size, offset, _ = _END.unpack_from(tail, at)
     if disk or first_disk or here != count:
         raise Unsupported("a zip archive of several volumes")
     end, end_at = _End(count, size, offset), tail_at + at
     if count == _FULL16 or _FULL32 in (size, offset):
         return _find_end64(fd, end_at)
     return _bounded(end), end_at
+
+
+def _end_record_at(tail: bytes) -> int:
+    """Where the end record lies: its comment ends where the file ends, which is true of one place only."""
+    places = [found.start() for found in re.finditer(b"PK\5\6", tail)]
+    fitting = [
+        at
+        for at in places
+        if len(tail) - at >= _END.size and at + _END.size + _END.unpack_from(tail, at)[7] == len(tail)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise DamagedArchive("a zip archive with two ends")
+    if places:
+        raise DamagedArchive("a zip archive is cut off, or has bytes after its end")
+    raise DamagedArchive("a zip archive is cut off: it has no end record")
 
 
 def _find_end64(fd: int, end_at: int) -> tuple[_End, int]:
