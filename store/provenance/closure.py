@@ -21,12 +21,11 @@ from kiln.store.digest import EnvelopeDigest
 from kiln.store.errors import Damaged
 from kiln.store.provenance import dsse
 from kiln.store.provenance.errors import BadClosure
-from kiln.store.provenance.facts import BuildFacts, FetchFacts
 from kiln.store.provenance.statement import envelope_digest, parse_statement
 from kiln.store.provenance.trust import Policy
 from kiln.store.provenance.verify import (
     VerifiedStatement,
-    check_dependencies,
+    check_below,
     links_of,
     read_predicate,
     verify_envelope,
@@ -111,7 +110,8 @@ def read_closure(file: Lines, policy: Policy, target: EnvelopeDigest | None = No
         wanted.update(link for link in verified.links if link not in statements)
     if first is None or wanted:
         raise _missing(wanted)
-    _check_links(statements)
+    for verified in statements.values():
+        check_below(verified.said, statements)
     return Closure(first, statements)
 
 
@@ -132,12 +132,6 @@ def _lines(file: Lines) -> Iterator[bytes]:
         yield line
     if file.readline(1):
         raise BadClosure("a file of envelopes is too large", expected=f"at most {MAX_ENVELOPES} lines")
-
-
-def _check_links(statements: Mapping[EnvelopeDigest, VerifiedStatement]) -> None:
-    for verified in statements.values():
-        if isinstance(verified.said, BuildFacts | FetchFacts):
-            check_dependencies(verified.said, statements)
 
 
 def _not_wanted(number: int, digest: EnvelopeDigest, target: EnvelopeDigest | None, again: bool) -> BadClosure:

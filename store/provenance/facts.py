@@ -16,8 +16,18 @@ from kiln.store.paths import STORE_DIR, OutputName, StorePath
 from kiln.store.provenance.plainjson import Json
 from kiln.store.provenance.statement import Content, DigestSet
 
-HERMETIC_NEEDS = ("filesystem", "network", "processes")
-"""What must have been enforced for a build to be called hermetic."""
+HERMETIC_NEEDS = (
+    "user_namespace",
+    "mount_namespace",
+    "network_namespace",
+    "pid_namespace",
+    "ipc_namespace",
+    "uts_namespace",
+    "no_capabilities",
+    "no_new_privileges",
+    "seccomp",
+)
+"""What the kernel must have said is in force for a build to be called hermetic."""
 
 
 class Mode(enum.Enum):
@@ -144,7 +154,7 @@ class Run:
 
     @property
     def hermetic(self) -> bool:
-        """Whether nothing but the declared inputs could have had an influence."""
+        """Whether all that keeps undeclared inputs out was in force, and nothing was degraded."""
         return not self.degraded and all(self.enforced.get(need, False) for need in HERMETIC_NEEDS)
 
 

@@ -11,9 +11,9 @@ are kept, so that what they signed is still known as this builder's own, and a r
 Both keys are 32 bytes in base64url, 43 characters; the second is RFC 8032's private key, from which the first
 must follow. The public half is written too, so that a run that signs nothing need not load libsodium.
 
-The file is 0600 in a folder that is 0700, both of the user who runs; neither may be a symbolic link. It is
-written beside its place, synced, and linked there without replacing, so that of two processes that make it at
-once both use the same key.
+The file is 0600 in a folder that is 0700, both of one user, who is the one that runs or for whom root does;
+neither may be a symbolic link. It is written beside its place, synced, and linked there without replacing, so
+that of two processes that make it at once both use the same key.
 """
 
 from __future__ import annotations
@@ -189,7 +189,8 @@ def _open_folder(folder: str) -> int:
             ) from None
         raise
     try:
-        _check_private(os.fstat(descriptor), folder, 0o700)
+        facts, user = os.fstat(descriptor), os.geteuid()
+        _check_private(facts, folder, 0o700, facts.st_uid if user == 0 else user)
     except BaseException:
         os.close(descriptor)
         raise
@@ -204,12 +205,11 @@ def _exists(name: str, folder: int) -> bool:
     return True
 
 
-def _check_private(facts: os.stat_result, path: str, wanted: int) -> None:
-    user = os.geteuid()
-    if facts.st_uid != user:
+def _check_private(facts: os.stat_result, path: str, wanted: int, owner: int) -> None:
+    if facts.st_uid != owner:
         raise NotOwner(
-            f"{path} belongs to another user, who could replace the secret keys",
-            expected=f"user id {user}",
+            f"{path} belongs to another user, who could read or replace the secret keys",
+            expected=f"user id {owner}",
             found=f"user id {facts.st_uid}",
             help="run Kiln as the user who owns the store",
         )
@@ -234,7 +234,7 @@ def _read(name: str, folder: int, path: str) -> KeyRing:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise BadKeyFile(f"{path} is not a file", expected="a file, 0600")
-        _check_private(facts, path, 0o600)
+        _check_private(facts, path, 0o600, os.fstat(folder).st_uid)
         data = os.read(descriptor, MAX_BYTES + 1)
     finally:
         os.close(descriptor)
@@ -252,6 +252,7 @@ def _create(name: str, folder: int) -> None:
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o600)
+            os.fchown(descriptor, os.fstat(folder).st_uid, -1)
             file.write(data)
             file.flush()
             os.fsync(descriptor)

@@ -12,19 +12,20 @@ The rules, by the numbers that docs/spec/provenance.md gives them. Nothing of a 
     V8  the recipe's bytes have the digest that is claimed
     V9  the key may speak for that builder, or make that kind of statement
     V10 the recipe is the one that the caller asked about
-    V11 the recipe for people is what its bytes say
+    V11 the recipe for people, the dependencies and the outputs are what its bytes say
     V12 every digest known of a subject is the one that the caller found
-    V13 every dependency is what its own envelope says
+    V13 every statement that this one names is there, and says what this one says of it
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 
-from kiln.store.digest import EnvelopeDigest, ResolvedDigest
+from kiln.store.digest import EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import BadEnvelope
+from kiln.store.paths import OutputName
 from kiln.store.provenance import dsse, resolution, slsa, verdict
 from kiln.store.provenance.errors import (
     DependencyMismatch,
@@ -48,8 +49,18 @@ from kiln.store.provenance.trust import Policy, Scope, TrustedKey
 from kiln.store.provenance.verdict import Verdict, read_verdict
 
 Said: TypeAlias = BuildFacts | FetchFacts | Resolution | Verdict
-Decode: TypeAlias = Callable[[RecipeForm, bytes], Mapping[str, Json]]
-"""Canonical recipe bytes as the data that a statement shows; the caller's, as the store knows no derivation."""
+
+
+class DecodedRecipe(NamedTuple):
+    """What canonical recipe bytes say: the data that a statement shows, the input objects, the outputs."""
+
+    data: Mapping[str, Json]
+    inputs: frozenset[ObjectId]
+    outputs: frozenset[OutputName]
+
+
+Decode: TypeAlias = Callable[[RecipeForm, bytes], DecodedRecipe]
+"""The caller's, as the store knows no derivation. May raise StoreError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,7 @@ def check_build(verified: VerifiedStatement, expected: Expected) -> None:
     if expected.every_output:
         check_complete(facts, expected.subjects)
     if expected.below is not None:
-        check_dependencies(facts, expected.below)
+        check_below(facts, expected.below)
 
 
 def check_canonical(envelope: dsse.Envelope, data: bytes) -> None:
@@ -205,12 +216,24 @@ def check_resolved(facts: Provenance, resolved: ResolvedDigest) -> None:
 
 
 def check_recipe(facts: Provenance, decode: Decode) -> None:
-    """V11: what people read must be what was hashed. `decode` may raise StoreError."""
-    if canonical(decode(facts.recipe.form, facts.recipe.encoded)) != canonical(facts.recipe.data):
+    """V11: what people read, what is fetched and what is compared must be what was hashed."""
+    decoded = decode(facts.recipe.form, facts.recipe.encoded)
+    if canonical(decoded.data) != canonical(facts.recipe.data):
         raise RecipeMismatch(
             "the recipe that is shown is not the one whose bytes were hashed",
             expected="recipe and recipeBytes that say the same",
             found="two recipes",
+        )
+    _same_sets("dependencies", decoded.inputs, {item.object_id for item in facts.dependencies})
+    _same_sets("outputs", decoded.outputs, {output.name for output in facts.outputs})
+
+
+def _same_sets(what: str, said: Set[object], found: Set[object]) -> None:
+    if said != found:
+        raise RecipeMismatch(
+            f"the {what} are not those of the recipe",
+            expected=", ".join(sorted(map(str, said))[:8]) or "none",
+            found=", ".join(sorted(map(str, found))[:8]) or "none",
         )
 
 
@@ -242,18 +265,40 @@ def check_complete(facts: Provenance, found: Mapping[str, DigestSet]) -> None:
         )
 
 
-def check_dependencies(facts: Provenance, below: Mapping[EnvelopeDigest, VerifiedStatement]) -> None:
-    """V13: each dependency's envelope is there, and speaks of an output with the same name and digests."""
-    for item in facts.dependencies:
-        if item.envelope is not None:
-            _check_dependency(item, below.get(item.envelope))
+def check_below(said: Said, below: Mapping[EnvelopeDigest, VerifiedStatement]) -> None:
+    """V13: each envelope that is named is in `below`, and says what is said of it."""
+    match said:
+        case BuildFacts():
+            for item in said.dependencies:
+                if item.envelope is not None:
+                    _check_dependency(item, _named(item.envelope, below, str(item.path)))
+        case FetchFacts():
+            return
+        case Resolution():
+            if said.build is not None:
+                _check_about(_named(said.build, below, said.name), said.resolved)
+        case Verdict():
+            _check_about(_named(said.envelope, below, said.outputs[0].name), said.resolved)
+        case _:
+            assert_never(said)
 
 
-def _check_dependency(item: Dependency, verified: VerifiedStatement | None) -> None:
+def _named(digest: EnvelopeDigest, below: Mapping[EnvelopeDigest, VerifiedStatement], what: str) -> VerifiedStatement:
+    verified = below.get(digest)
     if verified is None:
+        raise DependencyMismatch(f"the envelope about {what} is not there", expected=str(digest), found="none")
+    return verified
+
+
+def _check_about(verified: VerifiedStatement, resolved: ResolvedDigest) -> None:
+    found = verified.provenance.recipe.digest
+    if found != resolved:
         raise DependencyMismatch(
-            f"the envelope about {item.path} is not there", expected=str(item.envelope), found="none"
+            "an envelope that is named is about another derivation", expected=str(resolved), found=str(found)
         )
+
+
+def _check_dependency(item: Dependency, verified: VerifiedStatement) -> None:
     subject = verified.statement.subject(str(item.path))
     if subject is None or not isinstance(verified.said, BuildFacts | FetchFacts):
         raise DependencyMismatch(

@@ -7,6 +7,7 @@ import hashlib
 from kiln.store.digest import BlobDigest, EnvelopeDigest, ObjectId, RootDigest, blob_digest
 from kiln.store.paths import OutputName, StorePath
 from kiln.store.provenance.facts import (
+    HERMETIC_NEEDS,
     BuildFacts,
     Dependency,
     FetchFacts,
@@ -62,7 +63,7 @@ def dependency(made: Output, envelope: EnvelopeDigest | None, *, source: bool = 
 
 
 def run(mode: Mode = Mode.SANDBOXED) -> Run:
-    enforced = {} if mode is Mode.FETCH else {"filesystem": True, "network": True, "processes": True}
+    enforced = {} if mode is Mode.FETCH else dict.fromkeys(HERMETIC_NEEDS, True)
     return Run(
         mode=mode,
         version="0.1.0",

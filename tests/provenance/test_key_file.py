@@ -138,6 +138,27 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
         open_keys(str(path))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for another user")
+def test_root_makes_the_key_for_the_folders_owner(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "builder.key"
+    path.parent.mkdir(mode=0o700)
+    os.chown(path.parent, 4242, 4242)
+    made = open_keys(str(path))
+    assert path.stat().st_uid == 4242 and mode(path) == 0o600
+    assert open_keys(str(path)) == made
+    os.chown(path, 0, 0)
+    with pytest.raises(NotOwner):
+        open_keys(str(path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(BadKeyFile, match="cannot be made") as caught:
+        open_keys(str(tmp_path / "closed" / "keys" / "builder.key"))
+    assert caught.value.found == "Permission denied"
+
+
 def test_several_keys_are_read_and_written(tmp_path: Path) -> None:
     text = f"{HEADER}\n# older ones below\n{line(b'a' * 32)}\n\n{line(b'b' * 32, 'retired')}\n"
     ring = parse_keys(text)
