@@ -18,7 +18,7 @@ import re
 from typing import Final, NamedTuple
 
 from kiln.lang.syntax import lexical, mistakes
-from kiln.lang.syntax.tokens import KEYWORDS, KIND, OPERATORS, PUNCTUATION, SOFT_KEYWORDS, Tokens
+from kiln.lang.syntax.tokens import KEYWORDS, KIND, OPERAND_ENDS, OPERATORS, PUNCTUATION, SOFT_KEYWORDS, Tokens
 
 _WORD, _TAG, _PUNCTUATION, _STRING, _UPPER, _QUOTE, _INT, _DOC, _PATH, _EOF, _OTHER = range(1, 12)
 
@@ -63,9 +63,7 @@ _NAME, _UNAME, _KEYLABEL = KIND["NAME"], KIND["UNAME"], KIND["KEYLABEL"]
 _DOT, _LBRACE, _RBRACE, _PUB, _WILD = KIND["."], KIND["{"], KIND["}"], KIND["PUB"], KIND["_"]
 _WORDS: Final = {word: KIND[word] for word in KEYWORDS} | {"pub": _PUB, "_": _WILD}
 _SYMBOLS: Final = {text: KIND[text] for text in PUNCTUATION}
-_OPERAND_ENDS: Final = frozenset(
-    KIND[k] for k in ("NAME", "UNAME", "STRING", "_STR_END", "INT", "PATH", "true", "false", ")", "]", "}")
-)
+_OPERAND_ENDS: Final = frozenset(KIND[name] for name in OPERAND_ENDS)
 _STARTS: Final = frozenset((KIND["DOC"], _PUB))
 _TAGS: Final = ("sh",)
 

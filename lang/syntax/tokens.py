@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SOFT_KEYWORDS: Final = ("as", "from", "where", "extends", "extern")
 KEYWORDS: Final = (
     "import", "type", "fn", "let", "set", "test", "true", "false", "if", "then", "else", "match", "with",
-    "for", "in", "assert", *SOFT_KEYWORDS,
+    "for", "in", "assert", "null", *SOFT_KEYWORDS,
 )  # fmt: skip
 PUNCTUATION: Final = (
     "(", ")", "[", "]", "{", "}", ",", ";", ":", ".", "..", "=", "=>", "->", "|", "|>", "+=", "@", "!",
@@ -42,6 +42,13 @@ OPENERS: Final = {
     KIND["_HOLE_BEGIN"]: KIND["_HOLE_END"],
 }
 CLOSERS: Final = frozenset(OPENERS.values())
+OPERAND_STARTS: Final = frozenset(
+    ("NAME", "UNAME", "INT", "PATH", "STRING", "STR_BEGIN", "true", "false", "match", "if", "let", "fn", "assert",
+     "(", "[", "{", "!")
+)  # fmt: skip
+OPERAND_ENDS: Final = frozenset(
+    ("NAME", "UNAME", "INT", "PATH", "STRING", "_STR_END", "true", "false", ")", "]", "}")
+)  # fmt: skip
 DECLARATION_WORDS: Final = ("import", "type", "fn", "let", "set", "test", "pub", "extern")
 RESERVED: Final = frozenset(KEYWORDS) - frozenset(SOFT_KEYWORDS) | {"pub"}
 
