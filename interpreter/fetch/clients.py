@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -35,10 +34,10 @@ else:
 """
 
 
-def debian_mirrors(env: Mapping[str, str]) -> tuple[str, ...]:
+def debian_mirrors(env: Mapping[str, str], folder: str = "/etc/apt") -> tuple[str, ...]:
     """Base addresses of the Debian archives that apt is set up with, in apt's order, each once."""
     printed = _ask(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"], env).splitlines()
-    found = _usable(printed) or _usable(_listed_in("/etc/apt"))
+    found = _usable(printed) or _usable(_listed_in(folder))
     return tuple(dict.fromkeys(found))
 
 
@@ -101,6 +100,8 @@ def _fields(stanza: str) -> dict[str, str]:
 
 
 def _ask(command: list[str], env: Mapping[str, str]) -> str:
+    import subprocess
+
     try:
         done = subprocess.run(
             command,

@@ -100,7 +100,8 @@ def check_mirror(address: str, place: str) -> str:
             found=repr(redact(address)[:200]),
             expected="http://…, https://… or file:///…",
         )
-    return address if address.endswith("/") else address + "/"
+    plain = f"file://{parts.path}" if local else address
+    return plain if plain.endswith("/") else plain + "/"
 
 
 def _config_path(env: Mapping[str, str]) -> str | None:

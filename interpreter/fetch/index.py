@@ -138,12 +138,14 @@ def _promise(algorithm: str, value: object) -> Promise | None:
     return None
 
 
-def _integrity(value: object) -> Promise | None:
+def _integrity(words: object) -> Promise | None:
     """Subresource integrity: `sha512-<base64>`, perhaps several; the first that is understood."""
-    for word in value.split() if isinstance(value, str) else ():
+    for word in words.split() if isinstance(words, str) else ():
         algorithm, _, encoded = word.partition("-")
         try:
-            return _promise(algorithm, base64.b64decode(encoded.partition("?")[0], validate=True).hex())
+            value = base64.b64decode(encoded.partition("?")[0], validate=True).hex()
         except (binascii.Error, ValueError):
             continue
+        if found := _promise(algorithm, value):
+            return found
     return None

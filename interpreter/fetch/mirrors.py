@@ -21,7 +21,7 @@ _CLIENTS: dict[Kind, tuple[str, Callable[[Mapping[str, str]], tuple[str, ...]]]]
     "npm": ("npm", clients.npm_registry),
 }
 _lock = threading.Lock()
-_known: dict[Kind, tuple[str, ...]] = {}  # guarded by _lock
+_known: dict[tuple[Kind, frozenset[tuple[str, str]]], tuple[str, ...]] = {}  # guarded by _lock
 
 
 def mirrors(kind: Kind, config: FetchConfig, env: Mapping[str, str]) -> Iterator[str]:
@@ -40,8 +40,9 @@ def how_to_configure(kind: Kind, config: FetchConfig) -> str:
 
 
 def _from_client(kind: Kind, env: Mapping[str, str]) -> tuple[str, ...]:
+    key = kind, frozenset(env.items())
     with _lock:
-        if kind not in _known:
+        if key not in _known:
             client, ask = _CLIENTS[kind]
             found = []
             for address in ask(env):
@@ -49,5 +50,5 @@ def _from_client(kind: Kind, env: Mapping[str, str]) -> tuple[str, ...]:
                     found.append(check_mirror(address, client))
                 except BadConfig:
                     continue  # one that only the client itself can use
-            _known[kind] = tuple(found)
-        return _known[kind]
+            _known[key] = tuple(found)
+        return _known[key]
