@@ -60,7 +60,7 @@ class DecodedRecipe(NamedTuple):
 
 
 Decode: TypeAlias = Callable[[RecipeForm, bytes], DecodedRecipe]
-"""The caller's, as the store knows no derivation. May raise StoreError."""
+"""The caller's, as the store knows no derivation. Raises ValueError for bytes that are no recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,12 @@ def check_resolved(facts: Provenance, resolved: ResolvedDigest) -> None:
 
 def check_recipe(facts: Provenance, decode: Decode) -> None:
     """V11: what people read, what is fetched and what is compared must be what was hashed."""
-    decoded = decode(facts.recipe.form, facts.recipe.encoded)
+    try:
+        decoded = decode(facts.recipe.form, facts.recipe.encoded)
+    except ValueError as error:
+        raise RecipeMismatch(
+            "the recipe's bytes are not a recipe", expected=f"a {facts.recipe.form.value}", found=str(error)[:200]
+        ) from error
     if canonical(decoded.data) != canonical(facts.recipe.data):
         raise RecipeMismatch(
             "the recipe that is shown is not the one whose bytes were hashed",

@@ -301,6 +301,15 @@ def test_a_recipe_that_is_shown_differently_is_refused() -> None:
         verify_build(GOOD, OWN, Expected(decode=decoded(data={"name": "lua-5.4.5"})))
 
 
+def test_bytes_that_are_no_recipe_are_refused() -> None:
+    def decode(form: RecipeForm, data: bytes) -> DecodedRecipe:
+        raise ValueError("not a derivation of version 1")
+
+    with pytest.raises(RecipeMismatch, match="not a recipe") as caught:
+        verify_build(GOOD, OWN, Expected(decode=decode))
+    assert caught.value.found == "not a derivation of version 1"
+
+
 @pytest.mark.parametrize(("what", "names"), [("inputs", {ObjectId(bytes(32))}), ("outputs", {OutputName("out")})])
 def test_dependencies_and_outputs_must_be_those_of_the_recipe(what: str, names: set[Any]) -> None:
     with pytest.raises(RecipeMismatch, match="not those of the recipe"):
