@@ -1,7 +1,7 @@
 """Places in a source text: offsets to lines and columns, and how a line looks on a terminal.
 
-Offsets count code points from 0; lines and columns count from 1, a column being one code point, as editors show it. They
-are worked out when an error is shown, and never kept.
+Offsets count code points from 0; lines and columns count from 1, a column being one code point, as editors show it.
+They are worked out when an error is shown, and never kept.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def position(text: str, offset: int) -> tuple[int, int]:
 def is_unsafe(char: str) -> bool:
     """Whether a terminal would obey the character instead of showing it, or show it in another place.
 
-    Controls (C0, C1, DEL: every ANSI sequence begins with one), the separators that end a line, halves of surrogate pairs,
-    the marks that turn the direction of text (Unicode TR 36 and CVE-2021-42574), and tags and byte order marks, which
-    can't be seen.
+    Controls (C0, C1, DEL: every ANSI sequence begins with one), the separators that end a line, halves of surrogate
+    pairs, the marks that turn the direction of text (Unicode TR 36 and CVE-2021-42574), and tags and byte order
+    marks, which can't be seen.
     """
     code = ord(char)
     return (
@@ -90,10 +90,9 @@ def cells(text: str) -> list[str]:
     shown: list[str] = []
     column = 0
     for char in text:
+        cell = escape_char(char) if is_unsafe(char) else char
         if char == "\t":
             cell = " " * (TAB - column % TAB)
-        else:
-            cell = escape_char(char) if is_unsafe(char) else char
         column += width(cell)
         shown.append(cell)
     return shown

@@ -1,7 +1,7 @@
 """What a production makes of the values of its symbols: one function an action of kiln.lark.
 
-An action gets the offsets where the production begins and ends, then a value for each named token and rule in it, None for
-an absent `[x]`. It may raise Refused: what no grammar of one token's lookahead says well.
+An action gets the offsets where the production begins and ends, then a value for each named token and rule in it,
+None for an absent `[x]`. It may raise Refused: what no grammar of one token's lookahead says well.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A file into declarations, by its column 0.
 
-In column 0 stand only a declaration's first word, comments and closing brackets, and the body of a string is indented. So a
-declaration begins where a line begins with anything but a blank, `#` or a closing bracket, and takes the `##` lines
-that touch it with it; it reaches to the next. What stands before the first is the preamble, and `##` lines there
-document the file (so do those that touch an import, if it is the first declaration). That needs no lexer, holds in a file full of errors, and makes a
-declaration's text independent of what stands around it.
+In column 0 stand only a declaration's first word, comments and closing brackets, and the body of a string is
+indented. So a declaration begins where a line begins with anything but a blank, `#` or a closing bracket, and takes
+the `##` lines that touch it with it; it reaches to the next. What stands before the first is the preamble, and `##`
+lines there document the file (so do those that touch an import, if it is the first declaration). That needs no
+lexer, holds in a file full of errors, and makes a declaration's text independent of what stands around it.
 """
 
 from __future__ import annotations

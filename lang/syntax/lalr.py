@@ -1,11 +1,11 @@
 """The LALR(1) loop: a table of integers, the tokens of one declaration, and the actions.
 
-The stack is three lists: the states, the offset where each symbol on it begins, and the values of those symbols that have
-one. It is the only thing that grows with nesting: nothing here recurses, whatever the input.
+The stack is three lists: the states, the offset where each symbol on it begins, and the values of those symbols
+that have one. It is the only thing that grows with nesting: nothing here recurses, whatever the input.
 
-Expressions are stratified in the grammar, so a lone name would be reduced eleven times (atom, postfix, … expr), nearly always
-without an action. Such a chain depends only on the state below it, the symbol it begins with and the next token; so
-where it ends is worked out once for each such triple and kept in `climbs`.
+Expressions are stratified in the grammar, so a lone name would be reduced eleven times (atom, postfix, … expr),
+nearly always without an action. Such a chain depends only on the state below it, the symbol it begins with and the
+next token; so where it ends is worked out once for each such triple and kept in `climbs`.
 """
 
 from __future__ import annotations

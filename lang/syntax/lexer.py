@@ -114,7 +114,7 @@ class _Lexer:
         """Read tokens up to the next string that is not whole in one match; where to go on, -1 at the end."""
         tokens = self.tokens
         kinds, starts, ends, values = tokens.kinds, tokens.starts, tokens.ends, tokens.values
-        symbol, operator, keyword = _SYMBOLS.get, OPERATORS.get, _WORDS.get
+        symbol, keyword = _SYMBOLS.get, _WORDS.get
         kind: int | None
         value: object
         for match in MASTER.finditer(self.text, pos):
@@ -146,7 +146,7 @@ class _Lexer:
                 kind, value = _UNAME, text
             elif group == _EOF:
                 return -1
-            elif group == _TAG or group == _QUOTE:
+            elif group in (_TAG, _QUOTE):
                 return self._quote(match)
             else:
                 kind, value, start, end = self._rare(group, text, start, end)
@@ -205,6 +205,8 @@ class _Lexer:
                 self._touching_keyword(tag, start, quote)
                 start, tag = quote, None
             elif tag not in _TAGS:
+                if self.open and self.open[-1].quotes == '"':
+                    raise _Fault(self._unclosed_hole(quote), quote)
                 raise _Fault(mistakes.UnknownTag(start, quote, tag, _TAGS), start)
         block = self.text.startswith('"""', quote)
         quotes = '"""' if block else '"'
@@ -253,10 +255,14 @@ class _Lexer:
         if self.text.startswith("$", at):
             return mistakes.ShellHole(at, self.text.index("}", at) + 1, self.text[at + 2 : self.text.index("}", at)])
         if string.body != "block" and self.open and "\n" not in self.text[self.open[-1].hole : at]:
-            # `"%{x"`: the quote that should close the string began another one inside the hole
-            hole = self.open[-1].hole
-            return mistakes.UnclosedHole(hole, hole + 2, at)
-        return mistakes.UnclosedString(string.start, at, string.quotes, at >= len(self.text.rstrip()))
+            return self._unclosed_hole(string.start)
+        end = self.text.index(string.quotes, string.start) + 3 if string.body == "block" else at
+        return mistakes.UnclosedString(string.start, end, string.quotes, at >= len(self.text.rstrip()))
+
+    def _unclosed_hole(self, at: int) -> mistakes.Mistake:
+        """`"%{x"`: the quote at `at`, which should close the string, began another one inside the hole."""
+        hole = self.open[-1].hole
+        return mistakes.UnclosedHole(hole, hole + 2, at)
 
 
 _STRING_KIND: Final = KIND["STRING"]

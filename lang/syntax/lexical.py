@@ -27,7 +27,7 @@ _FOREIGN: Final = {
     "~": "not is `!`, and there are no operators on bits",
     "^": "there is no power operator and there are no operators on bits",
     "\\": "a function is written `fn(x) => …`, and a line needs no sign to go on in the next",
-    "?": "an optional type is `Option(T)`; a field or a parameter that may be left out is `name?: T`",
+    "?": "an optional type is `Option(T)`, what may be left out is `name?: T`, a choice is `if a then b else c`",
 }
 _LOOKALIKES: Final = {
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-",
@@ -41,7 +41,9 @@ def number_mistake(text: str, start: int, end: int) -> BadNumber | None:
     if text.endswith("_") or "__" in text:
         return BadNumber(start, end, text, "an underscore stands between two digits", "")
     if len(text) > 1 and text[0] == "0":
-        advice = f"leave the zeros out: {text.lstrip('0_') or '0'}"
+        digits = text.replace("_", "")
+        octal = f", or {int(digits, 8)} if it was meant to be octal" if set(digits) <= set("01234567") else ""
+        advice = f"write {text.lstrip('0_') or '0'}{octal if digits.strip('0') else ''}"
         return BadNumber(start, end, text, "a number doesn't begin with 0: Kiln has no octal numbers", advice)
     if len(text) > MAX_DIGITS:
         return BadNumber(start, end, text[:12] + "…", f"a number has at most {MAX_DIGITS} digits", "")

@@ -1,8 +1,8 @@
 """What can be wrong with the text of a declaration: one value a mistake.
 
-Every mistake has the place that its error points at, `start` to before `end`, counted like the places of nodes from the start
-of the declaration's chunk, so that a mistake is a function of the chunk's text too. What is said about it is in
-messages.py alone. A field that ends in `_at` is the offset of a second place, shown beside the first.
+Every mistake has the place that its error points at, `start` to before `end`, counted like the places of nodes from
+the start of the declaration's chunk, so that a mistake is a function of the chunk's text too. What is said about it
+is in messages.py alone. A field that ends in `_at` is the offset of a second place, shown beside the first.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Unexpected:
-    """Nothing more special is known: `wanted` and `found` are in words, `where` the construct around or ""."""
+    """Nothing more special is known: `wanted` and `found` are in words; `where` (it is behind what?) and `advice`
+    may be ""."""
 
     start: int
     end: int
     wanted: str
     found: str
     where: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
 class MissingSeparator:
-    """`start` is the end of the token before; `item` says what `,` or `;` would part, `next_at` where the next begins."""
+    """`start` is the end of the token before, `where` what `,` or `;` would part; `next_at` where the next line
+    goes on.
+
+    `next_at` is `next_end` where that is on the same line.
+    """
 
     start: int
     end: int
@@ -66,7 +72,7 @@ class StrayCloser:
 
 @dataclass(frozen=True, slots=True)
 class UnclosedString:
-    """`end` is where its text ended; `column_0` whether the declaration was cut off there."""
+    """`at_end` is whether its text reaches to the end of the declaration, not only of a line."""
 
     start: int
     end: int
@@ -173,6 +179,15 @@ class ForbiddenCharacter:
     start: int
     end: int
     char: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotUtf8:
+    """`found` is the bytes in hexadecimal."""
+
+    start: int
+    end: int
+    found: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,8 +369,8 @@ class VariantsWithoutBar:
 Mistake: TypeAlias = (
     Unexpected | MissingSeparator | CallWithoutParentheses | UnclosedBracket | StrayCloser | UnclosedString
     | UnclosedHole | ShellHole | SingleEquals | WrongSign | MissingElse | MissingThen | UnknownEscape | ReservedWord
-    | WrongCase | SingleQuotes | ForeignComment | ForbiddenCharacter | StrayCharacter | BadNumber | NotADeclaration
-    | StringAtColumn0 | IndentedDeclaration | SecondDeclaration | ForeignSyntax | DocMisplaced | DocBehind
+    | WrongCase | SingleQuotes | ForeignComment | ForbiddenCharacter | NotUtf8 | StrayCharacter | BadNumber
+    | NotADeclaration | StringAtColumn0 | IndentedDeclaration | SecondDeclaration | ForeignSyntax | DocMisplaced | DocBehind
     | HoleInConstant | TagOnConstant | UnknownTag | SecondSpread | RestNotLast | BadRowRest | OverlayEdit
     | ChainedComparison | NeedsParentheses | DefaultWithoutType | OptionalWithDefault | ConditionalItem
     | VariantsWithoutBar

@@ -6,12 +6,13 @@ token that did fit: on a wrong token LALR(1) may already have reduced a part of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from kiln.lang.syntax.table import ACCEPT, ParseTable
-from kiln.lang.syntax.tokens import KIND, KINDS, OPENERS, OPERAND_ENDS, OPERAND_STARTS, Tokens
+from kiln.lang.syntax.tokens import CLOSERS, KIND, KINDS, OPENERS, OPERAND_ENDS, OPERAND_STARTS, Tokens
 
 # The nonterminal that may come behind an opening bracket, what the bracket holds, and what parts its items.
 _HOLDS: Final = (
@@ -144,11 +145,26 @@ class Situation:
 
     @cached_property
     def frame(self) -> Frame | None:
-        for depth in range(len(self._states) - 1, 0, -1):
-            kind = self.table.access[self._states[depth] // self.table.width]
+        for depth in self._open_symbols():
+            kind = self._symbol(depth)
             if kind in OPENERS:
                 return self._frame(self._states[depth], self._first[depth], kind)
         return None
+
+    def _symbol(self, depth: int) -> int:
+        return self.table.access[self._states[depth] // self.table.width]
+
+    def _open_symbols(self) -> Iterator[int]:
+        """Depths of the stack from the top, without what stands in brackets that are closed already."""
+        closed = 0
+        for depth in range(len(self._states) - 1, 0, -1):
+            kind = self._symbol(depth)
+            if kind in CLOSERS:
+                closed += 1
+            elif closed:
+                closed -= kind in OPENERS
+            else:
+                yield depth
 
     def _frame(self, state: int, token: int, kind: int) -> Frame:
         opener, closer = self.spelling(token), KINDS[OPENERS[kind]].replace("_HOLE_END", "}")
@@ -166,8 +182,8 @@ class Situation:
     @cached_property
     def keyword(self) -> tuple[str, int]:
         """The innermost keyword whose construct is unfinished, inside the innermost bracket, and its token; or ""."""
-        for depth in range(len(self._states) - 1, 0, -1):
-            kind = self.table.access[self._states[depth] // self.table.width]
+        for depth in self._open_symbols():
+            kind = self._symbol(depth)
             if kind in OPENERS:
                 break
             if self.table.symbols[kind] in _UNFINISHED:
@@ -176,8 +192,8 @@ class Situation:
 
     def token_of(self, name: str) -> int:
         """The token of the innermost unfinished keyword of that name; the present one if there is none."""
-        for depth in range(len(self._states) - 1, 0, -1):
-            if self.table.symbols[self.table.access[self._states[depth] // self.table.width]] == name:
+        for depth in self._open_symbols():
+            if self.table.symbols[self._symbol(depth)] == name:
                 return self._first[depth]
         return self.index
 

@@ -1,9 +1,10 @@
 """From what stands between quotes to the text it means: escapes, `%%{`, line ends, indentation; and doc comments.
 
-Indentation (strings in `\"\"\"` alone). The line of the opening quotes is not counted, and if nothing but blanks stands on
-it, it is left out with its line end. What all other lines begin with in common, blanks and tabs, is taken away: lines of
-blanks alone don't count, except the last one, before the closing quotes. A line begins in the literal text,
-so what a hole holds is never looked at and never stripped. An indented closing quote is therefore a margin:
+Indentation (strings in `\"\"\"` alone). The line of the opening quotes is not counted, and if nothing but blanks
+stands on it, it is left out with its line end. What all other lines begin with in common, blanks and tabs, is taken
+away: lines of blanks alone don't count, except the last one, before the closing quotes. A line begins in the
+literal text, so what a hole holds is never looked at and never stripped. An indented closing quote is therefore a
+margin:
 
         sh\"\"\"
           make
@@ -12,7 +13,6 @@ so what a hole holds is never looked at and never stripped. An indented closing 
 
 from __future__ import annotations
 
-import os
 import re
 
 from kiln.lang.syntax.ast import Hole
@@ -47,7 +47,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _strip_indentation(parts: list[str | Hole]) -> list[str | Hole]:
-    margin = os.path.commonprefix(_margins(parts))
+    margin = _common(_margins(parts))
     stripped = [part if isinstance(part, Hole) else _cut(part, margin) for part in parts]
     if stripped and isinstance(stripped[0], str):
         head, newline, rest = stripped[0].partition("\n")
@@ -64,6 +64,17 @@ def _margins(parts: list[str | Hole]) -> list[str]:
             # a line of blanks counts where the literal ends: a hole stands behind it, or the closing quotes
             margins += [m[1] for m in _MARGIN.finditer(part) if m[2] is not None or m.end() == len(part)]
     return margins
+
+
+def _common(margins: list[str]) -> str:
+    """What all begin with: as far as the least and the greatest in order agree, for all others stand between them."""
+    if not margins:
+        return ""
+    least, greatest = min(margins), max(margins)
+    size = 0
+    while size < len(least) and least[size] == greatest[size]:
+        size += 1
+    return least[:size]
 
 
 def _cut(text: str, margin: str) -> str:

@@ -1,7 +1,7 @@
 """The LALR(1) parse table: made by lark from kiln.lark, kept as integers, cached between runs.
 
-In memory a state is the offset of its row in `cells`; a row has a cell for every kind of token (KINDS) and then one for
-every nonterminal:
+In memory a state is the offset of its row in `cells`; a row has a cell for every kind of token (KINDS) and then one
+for every nonterminal:
 
     0            an error
     state > 0    shift the token, or go there after a reduction to the nonterminal
@@ -19,8 +19,9 @@ The file `$XDG_CACHE_HOME/kiln/grammar-<key>.table`, little-endian:
       i16 pads[...]                        where None is put in between the values, production by production
       text                                 names of actions, then of nonterminals, one a line
 
-The key is BLAKE3 over this format's version, lark's version, KINDS and the grammar, so a file can only be right, damaged
-or unused. A damaged or unreadable file is made again; a folder that can't be written costs lark's time in each run.
+The key is BLAKE3 over this format's version, lark's version, KINDS and the grammar, so a file can only be right,
+damaged or unused. A damaged or unreadable file is made again; a folder that can't be written costs lark's time in
+each run.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Production:
 
 @dataclass(frozen=True, slots=True)
 class ParseTable:
-    """`cells` as above; `symbols` names every column; `access[state // width]` is the column that leads to a state."""
+    """`cells` as above; `symbols` names every column; `access[state // width]` is the column that leads to a
+    state."""
 
     cells: list[int]
     width: int
@@ -92,7 +94,7 @@ def build_lark(grammar: str) -> Lark:
         def __init__(self, _conf: object) -> None:
             pass
 
-        def lex(self, _state: object, _parser_state: object) -> Iterator[Any]:  # type: ignore[override]
+        def lex(self, _state: object, _parser_state: object) -> Iterator[Any]:
             return iter(())
 
     return Lark(grammar, parser="lalr", lexer=NoLexer, strict=True, maybe_placeholders=True)
@@ -102,7 +104,7 @@ def build(grammar: str) -> ParseTable:
     """Make the table. Its numbers depend on the grammar alone: lark's own order of states varies."""
     lark = build_lark(grammar)
     spelling = {t.name: str(t.pattern.value) if t.pattern is not None else t.name for t in lark.terminals}
-    raw = lark.parser.parser._parse_table  # type: ignore[attr-defined]
+    raw = lark.parser.parser._parse_table
     kind = {
         name: KIND[spelling.get(name, name)]
         for actions in raw.states.values()
