@@ -1,0 +1,91 @@
+"""What `kiln explain` says about errors of evaluation."""
+
+from __future__ import annotations
+
+CODES: dict[str, tuple[str, str]] = {
+    "K0401": (
+        "the recursion is too deep",
+        "Calls are nested deeper than the evaluator allows. Most often a function calls itself without ever\n"
+        "reaching the case that ends it. Check that every call comes closer to that case; where a list is walked\n"
+        "item by item, `map`, `filter`, `fold` or a comprehension does it without recursion.",
+    ),
+    "K0402": (
+        "division by zero",
+        "The right side of `/` or `%` was 0. Test it before the division: `if n == 0 then … else a / n`.",
+    ),
+    "K0403": (
+        "a key occurs twice in a map",
+        "Each key of a map literal or map comprehension may occur once, because the second value would silently\n"
+        "replace the first. To let one map override another, join them: `defaults ++ changes`.",
+    ),
+    "K0404": (
+        "an assertion failed",
+        "The condition of an `assert` was false, or `fail` was called. The message is the author's.",
+    ),
+    "K0405": (
+        "a value needs itself",
+        "Top-level values, members of a set and packages are computed when they are needed. This one is needed\n"
+        "while it is being computed, so it could never be finished. The chain shows who asks for whom: one of\n"
+        "these needs must go. In an overlay, `super.x` is the member below, and `self.x` the final one.",
+    ),
+    "K0406": (
+        "not the hash of a file",
+        'A pinned file is given as `"blake3:<64 hexadecimal digits>"` or `"sha256:<64 hexadecimal digits>"`.\n'
+        "`b3sum FILE` and `sha256sum FILE` print the digits.",
+    ),
+    "K0407": (
+        "not a name that the store can carry",
+        "The name of a package, a file or an output becomes part of a path in the store: 1 to 200 of the characters\n"
+        "A-Z a-z 0-9 + - . _ ? =, not beginning with a dot. An output's name is a lower-case letter and then\n"
+        "lower-case letters, digits and underscores, at most 32.",
+    ),
+    "K0408": (
+        "a path that leaves its output",
+        '`out.file("…")` and `out.dir("…")` take a relative path inside the output, without `..`.',
+    ),
+    "K0409": (
+        "something that a build cannot be given",
+        "A program, argument or environment variable is passed to a process: none may hold a NUL character, a\n"
+        "variable's name is letters, digits and underscores, a link is made at an absolute path, and limits are\n"
+        "positive numbers.",
+    ),
+    "K0410": (
+        "a source could not be read",
+        "`source(…)` and `source_file(…)` read a folder or file beside the build file when the derivation that uses\n"
+        "it is made. It was missing, of another kind than expected, or could not be read.",
+    ),
+    "K0411": (
+        "this is nothing that can be built",
+        "Packages, derivations and outputs can be built, and lists, records and sets that hold them. Name one:\n"
+        "`kiln realise FILE#name`.",
+    ),
+    "K0412": (
+        "the build file has no such value",
+        "The part after `#` is the name of a top-level `let`, then members, fields or outputs behind dots:\n"
+        "`FILE#pkgs.curl.log`.",
+    ),
+    "K0413": (
+        "the evaluation ran out of memory",
+        "A value grew larger than this machine's memory. Look at the functions in the trace: a list or string that\n"
+        "doubles on every step reaches any limit soon.",
+    ),
+    "K0414": (
+        "a test failed",
+        "The body of a `test` was false. Where it compares two values, both are shown.",
+    ),
+    "K0415": (
+        "a function of a recipe hides a package",
+        "The functions of a recipe are called again when the package is overridden, so everything that they use must\n"
+        "come from the recipe. This one captured a function that captured a package, an output or a text with\n"
+        "outputs, which no override could reach. Put it into `deps` or `opts`.",
+    ),
+    "K0416": (
+        "a hole in a shell script where no quoting is safe",
+        "Right behind a backslash, or in a here-document whose delimiter the value contains as a line, no way of\n"
+        "writing the value would give the shell exactly its bytes. Move the hole, or put the value into `env`.",
+    ),
+    "K0417": (
+        "an argument that this function cannot take",
+        "A function of the prelude was called with a value outside its domain; the message says which.",
+    ),
+}

@@ -1,0 +1,76 @@
+"""Comprehensions: nested loops that fill one list or map.
+
+A closure made inside a loop must capture this round's values, and Python's closures capture variables; so where
+the rest of a comprehension makes closures, it becomes a function that is called once a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kiln.interpreter.evaluate.emit import local
+from kiln.interpreter.evaluate.patterns import matching
+from kiln.interpreter.evaluate.walk import makes_closures
+from kiln.lang.core import BindPattern, Comprehend, ForClause, SpreadItem
+
+if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.compile import Compiler
+
+
+def comprehension(self: Compiler, e: Comprehend) -> str:
+    """Python for the finished list or map."""
+    made = self.spilled("[]" if e.key is None else "{}", e.at)
+    _clause(self, e, 0, made)
+    return f"_tuple({made})" if e.key is None else made
+
+
+def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:
+    if place == len(e.clauses):
+        _add(self, e, made)
+        return
+    clause = e.clauses[place]
+    if not isinstance(clause, ForClause):
+        self.out.open(f"if {self.small(clause.condition)}:", clause.condition.at)
+        _clause(self, e, place + 1, made)
+        self.out.close()
+        return
+    source = self.small(clause.source)
+    at = clause.source.at
+    rest = lambda: _clause(self, e, place + 1, made)  # noqa: E731
+    if makes_closures(e.key, e.item, e.clauses[place + 1 :]):
+        name, item = "_b" + self.temp()[1:], self.temp()
+        self.nested(f"def {name}({item}):", at, lambda: _round(self, clause, item, rest))
+        self.out.open_loop(f"for {item} in {source}:", at)
+        self.out.line(f"{name}({item})", at)
+    elif isinstance(clause.pattern, BindPattern):
+        self.out.open_loop(f"for {local(clause.pattern.name)} in {source}:", at)
+        rest()
+    else:
+        item = self.temp()
+        self.out.open_loop(f"for {item} in {source}:", at)
+        _round(self, clause, item, rest)
+    self.out.close_loop()
+
+
+def _round(self: Compiler, clause: ForClause, item: str, rest: Callable[[], None]) -> None:
+    """The body of a loop: items that don't match the pattern are passed over."""
+    found = matching(clause.pattern, item, self)
+    at = clause.source.at
+    if found.tests:
+        self.out.open(f"if {' and '.join(found.tests)}:", at)
+    for name, value in found.bindings:
+        self.out.line(f"{name} = {value}", at)
+    rest()
+    if found.tests:
+        self.out.close()
+
+
+def _add(self: Compiler, e: Comprehend, made: str) -> None:
+    if isinstance(e.item, SpreadItem):
+        self.out.line(f"{made}.extend({self.small(e.item.expr)})", e.item.at)
+    elif e.key is None:
+        self.out.line(f"{made}.append({self.small(e.item)})", e.item.at)
+    else:
+        key, item = self.small(e.key), self.small(e.item)
+        self.out.line(f"_put({made}, {key}, {item})", e.key.at)

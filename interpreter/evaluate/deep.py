@@ -1,0 +1,71 @@
+"""Running code whose recursion may be deep, in a thread with a large stack.
+
+Calls from Python to Python use no C stack (CPython 3.11 and later), so the frames of Kiln's functions are bounded
+by the recursion limit alone; the thread's stack serves what does recurse in C. A stack's pages are used when
+they are touched, so that a large one costs nothing.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+LIMIT: Final = 250_000
+"""Frames: some 60 to 100 MB if all are used."""
+_STACKS: Final = (512 << 20, 128 << 20, 32 << 20)
+
+_T = TypeVar("_T")
+_deep_threads: set[int] = set()
+"""The identities of running threads with a large stack."""
+
+
+def run_deep(work: Callable[[], _T]) -> _T:
+    """The result of `work()`, or the exception that it raised. May be called from within `work`."""
+    if _thread.get_ident() in _deep_threads:
+        return work()
+    results: list[_T] = []
+    errors: list[BaseException] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def body() -> None:
+        _deep_threads.add(_thread.get_ident())
+        try:
+            results.append(work())
+        except BaseException as error:  # handed to the caller's thread
+            errors.append(error)
+        finally:
+            _deep_threads.discard(_thread.get_ident())
+            done.release()
+
+    recursion, digits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
+    sys.setrecursionlimit(max(recursion, LIMIT))
+    sys.set_int_max_str_digits(0)
+    try:
+        _start(body)
+        done.acquire()
+    finally:
+        sys.setrecursionlimit(recursion)
+        sys.set_int_max_str_digits(digits)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _start(body: Callable[[], None]) -> None:
+    """Start a thread with the largest stack that the machine gives."""
+    before = _thread.stack_size()
+    try:
+        for place, size in enumerate(_STACKS):
+            try:
+                _thread.stack_size(size)
+                _thread.start_new_thread(body, ())
+            except (RuntimeError, ValueError):
+                if place == len(_STACKS) - 1:
+                    raise
+            else:
+                return
+    finally:
+        _thread.stack_size(before)

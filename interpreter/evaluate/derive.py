@@ -1,0 +1,354 @@
+"""From values to the graph of derivations.
+
+    1. plan     run `exec` (or a package's `build`) and collect whose outputs its texts mention
+    2. wait     until each of those has its origin: a digest, or an object of the store for a source
+    3. finish   turn texts into templates, make the derivation, hash it, put the step into the graph
+
+The walk is depth-first with a stack of its own, so that the graph's depth costs no Python stack; an owner that
+is met again while it waits needs itself. A step's place in the order depends on the texts alone, and digests on
+nothing else, so that the graph is the same in whatever order values are demanded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from kiln.interpreter.derivation import (
+    BuildStep,
+    Builtin,
+    Derivation,
+    DrvOutput,
+    FetchStep,
+    Input,
+    InputRef,
+    Limits,
+    OutputRef,
+    OutputSpec,
+    Part,
+    Program,
+    SelfRefs,
+    SourceObject,
+    Step,
+    Template,
+    derivation,
+    drv_digest,
+    fixed_digest,
+)
+from kiln.interpreter.evaluate.captures import check_captures
+from kiln.interpreter.evaluate.host import Host
+from kiln.interpreter.evaluate.mistakes import (
+    BadCommand,
+    BadStoreName,
+    Failure,
+    NeedsItself,
+    SourceUnreadable,
+)
+from kiln.interpreter.evaluate.packages import Buildable, Drv, Fetch, Pkg, Plan, Site, Source, title
+from kiln.interpreter.evaluate.values import OutValue, Record, Text, record_maker
+from kiln.store.digest import DrvDigest
+from kiln.store.errors import BadName, StoreError
+from kiln.store.paths import OutputName, check_name
+
+Origin: TypeAlias = DrvDigest | SourceObject
+Position: TypeAlias = tuple[str, int, int]
+"""(file, line, column), as messages show them."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def store_name(name: str, what: str) -> str:
+    """The name itself, if a store path can carry it."""
+    try:
+        return check_name(name)
+    except BadName as error:
+        raise Failure(BadStoreName(what, name, error.expected or "another name")) from None
+
+
+def drv_of_spec(spec: Record) -> Drv:
+    """`derive(spec)`: the names are checked at once, the rest when it is planned."""
+    name = store_name(spec.name_, "package")  # type: ignore[attr-defined]
+    return Drv(name, lambda own: _plan_spec(own, spec))
+
+
+def _plan_spec(own: Drv, spec: Record) -> Plan:
+    kinds: Record = spec.outputs_  # type: ignore[attr-defined]
+    policy = SelfRefs.ALLOW if spec.self_refs_ else SelfRefs.FORBID  # type: ignore[attr-defined]
+    outputs = tuple(_output(label, kind.con, policy) for label, kind in kinds.items())
+    outs = record_maker(kinds.labels)(*[getattr(own, label + "_") for label in kinds.labels])
+    run = spec.exec_(outs)  # type: ignore[attr-defined]
+    return Plan(
+        own.name,
+        _program(own.name, run.program_),
+        run.args_,
+        tuple(sorted(run.env_.items())),
+        tuple(sorted(run.links_.items())),
+        outputs,
+        _limits(own.name, spec.limits_),  # type: ignore[attr-defined]
+    )
+
+
+def _output(label: str, con: str, policy: SelfRefs) -> OutputSpec:
+    try:
+        name = OutputName.parse(label)
+    except BadName as error:
+        raise Failure(BadStoreName("output", label, error.expected or "another name")) from None
+    return OutputSpec(name, "tree" if con == "Tree" else "file", policy)
+
+
+def _program(package: str, program: str | Text) -> str | Text:
+    first = program if type(program) is str else program.parts[0]  # type: ignore[union-attr]
+    if type(first) is str and not first.startswith("/"):
+        shown = first if type(program) is str else f"{first}…"
+        raise Failure(
+            BadCommand(
+                package,
+                f"its program `{shown}` is no absolute path",
+                'name a file of an output, "%{tools}/bin/sh", or one that `links` makes',
+            )
+        )
+    return program
+
+
+def _limits(package: str, given: Record) -> Limits:
+    limits = Limits(time=given.time_, silence=given.silence_, log=given.log_)  # type: ignore[attr-defined]
+    for label in ("time", "silence", "log"):
+        if getattr(limits, label) <= 0:
+            raise Failure(
+                BadCommand(package, f"its limit `{label}` is {getattr(limits, label)}", "give a number above 0")
+            )
+    return limits
+
+
+class Resolver:
+    """Finds origins and collects the graph. One for an evaluation."""
+
+    def __init__(self, host: Host, place_of: Callable[[Site], Position | None]) -> None:
+        self.host = host
+        self.graph: dict[DrvDigest, Step] = {}
+        self.source_paths: set[str] = set()
+        self._place_of = place_of
+        self._places: dict[DrvDigest, Position] = {}
+        """Where each step's package was made; of several places the first in their own order."""
+        self._sources: dict[object, SourceObject] = {}
+
+    def origin(self, root: Buildable) -> Origin:
+        """Where the outputs of `root` come from. Raises Failure."""
+        if root.origin is not None:
+            return root.origin
+        path: list[tuple[Buildable, Iterator[Buildable]]] = []
+        try:
+            path.append((root, self._open(root)))
+            while path:
+                owner, waiting = path[-1]
+                for needed in waiting:
+                    if needed.origin is None:
+                        if needed.busy:
+                            raise Failure(_needs_itself([item for item, _ in path], needed))
+                        path.append((needed, self._open(needed)))
+                        break
+                else:
+                    self._finish(owner)
+                    owner.busy = False
+                    path.pop()
+        except BaseException as error:
+            if path and not hasattr(error, "owner"):
+                error.owner = path[-1][0]  # type: ignore[attr-defined]
+            for owner, _ in path:
+                owner.busy = False
+            raise
+        assert root.origin is not None
+        return root.origin
+
+    def _open(self, owner: Buildable) -> Iterator[Buildable]:
+        owner.busy = True
+        try:
+            match owner:
+                case Drv():
+                    plan = owner.plan = owner.make_plan(owner)
+                    return iter(_mentioned(plan, owner))
+                case Pkg():
+                    check_captures(owner.recipe)
+                    owner.drv = owner.build(owner.recipe)
+                    return iter((owner.drv,))
+                case _:
+                    return iter(())
+        except BaseException as error:
+            owner.busy = False
+            if not hasattr(error, "owner"):
+                error.owner = owner  # type: ignore[attr-defined]
+            raise
+
+    def _finish(self, owner: Buildable) -> None:
+        match owner:
+            case Drv():
+                owner.origin = self._build_step(owner)
+            case Pkg():
+                assert owner.drv is not None
+                owner.origin = owner.drv.origin
+            case Fetch():
+                owner.origin = self._fetch_step(owner)
+            case Source():
+                owner.origin = self._add_source(owner)
+            case _:
+                raise AssertionError(owner)
+
+    def _build_step(self, drv: Drv) -> DrvDigest:
+        plan = drv.plan
+        assert plan is not None
+        made = _Templates(drv, plan).derivation()
+        digest = drv_digest(made)
+        known = self.graph.get(digest)
+        limits = plan.limits
+        if isinstance(known, BuildStep):
+            limits = _wider(known.limits, limits)
+        self.graph[digest] = BuildStep(digest, made, limits, self._made_at(digest, drv))
+        return digest
+
+    def _fetch_step(self, fetch: Fetch) -> DrvDigest:
+        digest = fixed_digest(fetch.fixed)
+        known = self.graph.get(digest)
+        sources = fetch.sources
+        if isinstance(known, FetchStep):
+            sources = (*known.sources, *(item for item in sources if item not in known.sources))
+        self.graph[digest] = FetchStep(digest, fetch.fixed, sources, self._made_at(digest, fetch))
+        return digest
+
+    def _made_at(self, digest: DrvDigest, owner: Buildable) -> str | None:
+        place = None if owner.site is None else self._place_of(owner.site)
+        known = self._places.get(digest)
+        if place is None or (known is not None and known < place):
+            place = known
+        if place is None:
+            return None
+        self._places[digest] = place
+        return f"{place[0]}:{place[1]}:{place[2]}"
+
+    def _add_source(self, source: Source) -> SourceObject:
+        key = (source.path, source.name, source.selection)
+        self.source_paths.add(source.path)
+        found = self._sources.get(key)
+        if found is None:
+            try:
+                if source.selection is None:
+                    found = self.host.add_source_file(source.path, source.name)
+                else:
+                    found = self.host.add_source(source.path, source.name, source.selection)
+            except OSError as error:
+                problem = error.strerror or str(error)
+                raise Failure(SourceUnreadable(source.path, problem[:1].lower() + problem[1:])) from None
+            except StoreError as error:
+                raise Failure(SourceUnreadable(source.path, error.message)) from error
+            self._sources[key] = found
+        return found
+
+
+def _wider(left: Limits, right: Limits) -> Limits:
+    return Limits(max(left.time, right.time), max(left.silence, right.silence), max(left.log, right.log))
+
+
+def _needs_itself(path: list[Buildable], again: Buildable) -> NeedsItself:
+    names: list[str] = []
+    for owner in [*path[path.index(again) :], again]:
+        name = title(owner)
+        if not names or names[-1] != name or (owner is again and len(names) == 1):
+            names.append(name)
+    return NeedsItself(tuple(names))
+
+
+def _texts(plan: Plan) -> Iterator[str | Text]:
+    if type(plan.builder) is not tuple:
+        yield plan.builder  # type: ignore[misc]
+    yield from plan.args
+    for _, value in plan.env:
+        yield value
+    for _, value in plan.links:
+        yield value
+
+
+def _mentioned(plan: Plan, own: Drv) -> list[Buildable]:
+    """Whose outputs the plan's texts mention, each once, in their order, itself left out."""
+    found: dict[Buildable, None] = {}
+    for text in _texts(plan):
+        if type(text) is Text:
+            for part in text.parts:
+                if type(part) is OutValue and part.owner is not own:
+                    found[part.owner] = None
+    return list(found)
+
+
+class _Templates:
+    """Turns a plan, all of whose inputs have their origins, into a derivation."""
+
+    def __init__(self, own: Drv, plan: Plan) -> None:
+        self.own = own
+        self.plan = plan
+        self.inputs: dict[Input, int] = {}
+        self.outputs: dict[str, int] = {spec.name: place for place, spec in enumerate(plan.outputs)}
+
+    def derivation(self) -> Derivation:
+        plan = self.plan
+        args = tuple([self._template(text) for text in plan.args])
+        builder: Program | Builtin
+        if type(plan.builder) is tuple:
+            builder = Builtin(plan.builder[0], plan.builder[1], args)
+        else:
+            builder = Program(self._template(plan.builder), args)  # type: ignore[arg-type]
+        for name, _ in plan.env:
+            if _VARIABLE.fullmatch(name) is None:
+                raise Failure(
+                    BadCommand(plan.name, f"its environment has a variable `{name}`", "use letters, digits and _")
+                )
+        for path, _ in plan.links:
+            self._check_link(path)
+        env = {name: self._template(text) for name, text in plan.env}
+        links = {path: self._template(text) for path, text in plan.links}
+        return derivation(
+            name=plan.name, builder=builder, inputs=self.inputs, outputs=plan.outputs, env=env, links=links
+        )
+
+    def _check_link(self, path: str) -> None:
+        parts = path.split("/")
+        if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]) or "\0" in path:
+            raise Failure(
+                BadCommand(self.plan.name, f"its link `{path}` is no absolute path", 'write it like "/bin/sh"')
+            )
+
+    def _template(self, text: str | Text) -> Template:
+        if type(text) is str:
+            self._check(text)
+            return (text,) if text else ()
+        parts: list[Part] = []
+        for part in text.parts:  # type: ignore[union-attr]
+            if type(part) is str:
+                self._check(part)
+                parts.append(part)
+                continue
+            assert isinstance(part, OutValue)
+            if part.owner is self.own:
+                parts.append(OutputRef(self.outputs[part.output]))
+            else:
+                parts.append(InputRef(self.inputs.setdefault(_input(part), len(self.inputs))))
+            if part.sub:
+                parts.append("/" + part.sub)
+        return tuple(parts)
+
+    def _check(self, text: str) -> None:
+        if "\0" in text:
+            raise Failure(BadCommand(self.plan.name, "a text has a NUL character in it", "take it out"))
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise Failure(
+                    BadCommand(self.plan.name, "a text has half of a surrogate pair in it", "take it out")
+                ) from None
+
+
+def _input(part: OutValue) -> Input:
+    origin = part.owner.origin
+    if isinstance(origin, SourceObject):
+        return origin
+    assert origin is not None
+    return DrvOutput(origin, OutputName(part.output))

@@ -1,0 +1,149 @@
+"""What can be built, as values: derivations, packages, fetched files, sources.
+
+None of them is worked out when it is made. `p.out` gives an OutValue that names its owner; what a build runs, and
+with it the digest, is found when something asks for it (`derive.Resolver`). So a package that an override
+replaces is never derived, and a chain of a hundred thousand packages needs no deep stack.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from kiln.interpreter.derivation import Fixed, Limits, OutputSpec, SourceObject
+from kiln.interpreter.evaluate.values import OutValue, Record, Text, Value
+from kiln.store.digest import DrvDigest
+
+Site: TypeAlias = tuple[str, int]
+"""A line of generated code, which `units.Positions` turns into a place in a Kiln file."""
+
+USER_CODE = "<kiln "
+LIBRARY_CODE = "<std "
+_FRAMES = 24
+
+
+def call_site() -> Site | None:
+    """The innermost line of Kiln code on the stack outside the library, else the innermost one."""
+    frame = sys._getframe(1)
+    library: Site | None = None
+    for _ in range(_FRAMES):
+        name = frame.f_code.co_filename
+        if name.startswith(USER_CODE):
+            return name, frame.f_lineno
+        if library is None and name.startswith(LIBRARY_CODE):
+            library = name, frame.f_lineno
+        below = frame.f_back
+        if below is None:
+            break
+        frame = below
+    return library
+
+
+class Plan(NamedTuple):
+    """What a derivation will be, before the digests of its inputs are known."""
+
+    name: str
+    builder: Text | str | tuple[str, int]
+    """A program, or a builtin's name and version."""
+    args: tuple[str | Text, ...]
+    env: tuple[tuple[str, str | Text], ...]
+    links: tuple[tuple[str, str | Text], ...]
+    outputs: tuple[OutputSpec, ...]
+    limits: Limits
+
+
+class Buildable:
+    """What an OutValue may belong to. `origin` is found once, by the resolver."""
+
+    __slots__ = ("__dict__", "busy", "origin", "site")
+
+    origin: DrvDigest | SourceObject | None
+    busy: bool
+    """Guarded by the resolver: it is on the path of what is being worked out."""
+    site: Site | None
+
+    def __init__(self) -> None:
+        self.origin = None
+        self.busy = False
+        self.site = call_site()
+
+    def __getattr__(self, name: str) -> OutValue:
+        """The output `l` for the attribute `l_`; the checker has shown that there is one."""
+        if name.startswith("_") or not name.endswith("_"):
+            raise AttributeError(name)
+        found = self.__dict__[name] = OutValue(self, name[:-1])
+        return found
+
+
+class Drv(Buildable):
+    """A derivation. `make_plan` finds what it runs, given itself as the owner of its own outputs."""
+
+    __slots__ = ("make_plan", "name", "plan")
+
+    def __init__(self, name: str, make_plan: Callable[[Drv], Plan]) -> None:
+        super().__init__()
+        self.name = name
+        self.make_plan = make_plan
+        self.plan: Plan | None = None
+
+
+class Pkg(Buildable):
+    """A recipe and the function that builds from it."""
+
+    __slots__ = ("build", "drv", "recipe")
+
+    def __init__(self, recipe: Record, build: Callable[[Record], Value]) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.build = build
+        self.drv: Drv | Pkg | None = None
+
+
+class Fetch(Buildable):
+    """A file fixed by its content."""
+
+    __slots__ = ("fixed", "sources")
+
+    def __init__(self, fixed: Fixed, sources: tuple[str, ...]) -> None:
+        super().__init__()
+        self.fixed = fixed
+        self.sources = sources
+
+
+class Selection(NamedTuple):
+    """Which entries of a folder a source takes; all of them if nothing is said."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    gitignore: bool = False
+
+
+class Source(Buildable):
+    """A folder of the user's own, or one file if `selection` is None."""
+
+    __slots__ = ("name", "path", "selection")
+
+    def __init__(self, path: str, name: str, selection: Selection | None) -> None:
+        super().__init__()
+        self.path = path
+        self.name = name
+        self.selection = selection
+
+
+def title(owner: Buildable) -> str:
+    """What messages call it."""
+    match owner:
+        case Drv(name=name):
+            return f"`{name}`"
+        case Pkg(drv=Drv(name=name)):
+            return f"`{name}`"
+        case Pkg(recipe=recipe):
+            name = getattr(recipe, "name_", None)
+            return f"`{name}`" if isinstance(name, str) else "a package"
+        case Fetch(fixed=fixed):
+            return f"`{fixed.name}`"
+        case Source(name=name):
+            return f"`{name}`"
+        case _:
+            raise AssertionError(owner)

@@ -1,0 +1,194 @@
+"""Values as text: for people, as `kiln eval` prints them, and as JSON.
+
+Both walk the value with a stack of their own, because data may be nested deeper than Python's stack.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kiln.interpreter.derivation import SourceObject
+from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg, title
+from kiln.interpreter.evaluate.sets import SetValue
+from kiln.interpreter.evaluate.values import (
+    NONE,
+    SOME_CLASS,
+    OutValue,
+    PathOf,
+    Record,
+    SecretHandle,
+    Text,
+    Value,
+    Variant,
+)
+
+
+class _Group(NamedTuple):
+    """A value with parts: what opens it, what stands before each part, what closes it."""
+
+    begin: str
+    parts: list[tuple[str, Value]]
+    end: str
+
+
+def show(value: Value) -> str:
+    """The value in Kiln's own syntax where it has one, on one line; `<…>` for what has none."""
+    return _write(value, _show_atom, _show_group)
+
+
+def json_text(value: Value) -> str:
+    """The value as JSON on one line.
+
+    Records and maps are objects with sorted keys; `None` is null and `Some(x)` is x; another constructor is its
+    name, or `{"name": [fields]}`; an output is `{"output": …}`; what has no data in it is a string `<…>`.
+    """
+    return _write(value, _json_atom, _json_group)
+
+
+def _write(value: Value, atom: Callable[[Value], str | None], group: Callable[[Value], _Group]) -> str:
+    out: list[str] = []
+    pending: list[tuple[str, Value, str]] = [("", value, "")]
+    while pending:
+        before, value, after = pending.pop()
+        out.append(before)
+        text = atom(value)
+        if text is not None:
+            out.append(text)
+            out.append(after)
+            continue
+        begin, parts, end = group(value)
+        out.append(begin)
+        if not parts:
+            out.append(end + after)
+            continue
+        last = len(parts) - 1
+        pending.extend(
+            (lead if place == 0 else ", " + lead, part, end + after if place == last else "")
+            for place, (lead, part) in reversed(list(enumerate(parts)))
+        )
+    return "".join(out)
+
+
+def quoted(text: str) -> str:
+    """A Str as Kiln writes it."""
+    return json.dumps(text, ensure_ascii=False).replace("%{", "%%{")
+
+
+def _opaque(value: Value) -> str | None:
+    match value:
+        case Buildable():
+            return f"<package {title(value).strip('`')}>"
+        case SetValue():
+            return "<set>"
+        case SecretHandle():
+            return "<secret>"
+        case _ if callable(value):
+            return "<function>"
+        case _:
+            return None
+
+
+def _output(out: OutValue) -> str:
+    owner = out.owner
+    name = title(owner).strip("`")
+    if isinstance(owner, Drv | Pkg) and out.output != "out":
+        name = f"{name}.{out.output}"
+    return f"{name}/{out.sub}" if out.sub else name
+
+
+def _show_atom(value: Value) -> str | None:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case str():
+            return quoted(value)
+        case Text(parts=parts):
+            return '"' + "".join(
+                quoted(part)[1:-1] if isinstance(part, str) else f"%{{{_output(part)}}}" for part in parts
+            ) + '"'  # fmt: skip
+        case OutValue():
+            return f"<output {_output(value)}>"
+        case PathOf(text=text):
+            return f"`{text}`"
+        case _:
+            return _opaque(value)
+
+
+def _show_group(value: Value) -> _Group:
+    match value:
+        case tuple():
+            return _Group("[", [("", item) for item in value], "]")
+        case dict():
+            if not value:
+                return _Group("[=>", [], "]")
+            return _Group("[", [(f"{quoted(key)} => ", value[key]) for key in sorted(value)], "]")
+        case Record():
+            if not value.labels:
+                return _Group("{", [], "}")
+            return _Group("{ ", [(f"{label} = ", item) for label, item in value.items()], " }")
+        case Variant():
+            fields = value.fields()
+            if not fields:
+                return _Group(value.con, [], "")
+            return _Group(f"{value.con}(", [("", item) for item in fields], ")")
+        case _:
+            raise AssertionError(type(value))
+
+
+def _json_atom(value: Value) -> str | None:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case Text(parts=parts):
+            return json.dumps(
+                "".join(part if isinstance(part, str) else f"%{{{_output(part)}}}" for part in parts),
+                ensure_ascii=False,
+            )
+        case OutValue():
+            return json.dumps(_json_output(value), ensure_ascii=False)
+        case PathOf(text=text):
+            return json.dumps(text, ensure_ascii=False)
+        case _ if value is NONE:
+            return "null"
+        case Variant() if not type(value).__slots__:
+            return json.dumps(value.con)
+        case _:
+            opaque = _opaque(value)
+            return None if opaque is None else json.dumps(opaque, ensure_ascii=False)
+
+
+def _json_output(out: OutValue) -> dict[str, str]:
+    found = {"name": title(out.owner).strip("`"), "output": out.output}
+    if out.sub:
+        found["sub"] = out.sub
+    origin = out.owner.origin
+    if isinstance(origin, SourceObject):
+        found["object"] = str(origin.id)
+    elif origin is not None:
+        found["derivation"] = str(origin)
+    return found
+
+
+def _json_group(value: Value) -> _Group:
+    match value:
+        case tuple():
+            return _Group("[", [("", item) for item in value], "]")
+        case dict():
+            pairs = [(json.dumps(key, ensure_ascii=False) + ": ", value[key]) for key in sorted(value)]
+            return _Group("{", pairs, "}")
+        case Record():
+            return _Group("{", [(json.dumps(label) + ": ", item) for label, item in value.items()], "}")
+        case Variant():
+            if type(value) is SOME_CLASS:
+                return _Group("", [("", value.fields()[0])], "")
+            return _Group("{" + json.dumps(value.con) + ": [", [("", item) for item in value.fields()], "]}")
+        case _:
+            raise AssertionError(type(value))

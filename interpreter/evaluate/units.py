@@ -1,0 +1,407 @@
+"""Units: declarations as Python functions, compiled and linked when they are first needed.
+
+    function   _f7(a, b)      value form  _w7(_k_a, _k_b)     called by label, fills in what is absent
+    let        _v7(), _c7     default     _v7(), _c7          computes and remembers; the cell, None until then
+    set        _s7(a)         member      _m7(self, _env)     of the set's parameters
+    test       _t7()
+
+All live in one namespace, so that a call between modules is as direct as one within. Asking for a unit compiles it
+together with everything that it names, in as few pieces as possible: CPython's compiler takes some 60 µs a piece.
+A set's members are left out, until one is asked for.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from kiln.interpreter.evaluate import runtime
+from kiln.interpreter.evaluate.builtins import EXTERNS, METHODS
+from kiln.interpreter.evaluate.compile import Compiler, Target, parameters
+from kiln.interpreter.evaluate.emit import Writer, local, row
+from kiln.interpreter.evaluate.packages import LIBRARY_CODE, USER_CODE, Site
+from kiln.interpreter.evaluate.sets import MemberFn
+from kiln.interpreter.evaluate.values import PathOf, constructor, record_maker, variant_class
+from kiln.lang.core import (
+    BinaryOn,
+    CoreDecl,
+    CoreDefault,
+    CoreFn,
+    CoreLet,
+    CoreModule,
+    CoreParam,
+    CoreSet,
+    CoreTest,
+    DefaultOf,
+    Expr,
+    Global,
+    ModuleId,
+    PathValue,
+)
+
+_PIECE: Final = 20_000
+"""Lines of Python that are compiled at once."""
+
+
+class Unit:
+    """One Python function with a place in a Kiln file. `write` compiles it into the compiler given."""
+
+    __slots__ = ("id", "linked", "module", "name", "start", "title", "write")
+
+    def __init__(
+        self, id: int, name: str, module: CoreModule, start: int, title: str, write: Callable[[Unit, Compiler], None]
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.module = module
+        self.start = start
+        self.title = title
+        self.write = write
+        self.linked = False
+
+
+class Spot(NamedTuple):
+    """Where a line of generated code comes from: `offset` counts from the start of the file."""
+
+    unit: Unit
+    offset: int
+
+
+class _Piece(NamedTuple):
+    """One compiled source: for each line its unit and offset."""
+
+    units: list[Unit]
+    ats: list[int]
+
+
+class Linker:
+    """All units of a program, the namespace that they run in, and the way back from Python lines to Kiln."""
+
+    def __init__(self, modules: Mapping[ModuleId, CoreModule], folders: Mapping[ModuleId, str]) -> None:
+        self.modules = modules
+        self.folders = folders
+        self.running: dict[int, str] = {}
+        """The lets and defaults that are being computed, outermost first: id to title."""
+        self.namespace: dict[str, Any] = {
+            "__builtins__": {},
+            "_enter": self._enter,
+            "_leave": self._leave,
+            **runtime.HELPERS,
+        }
+        self._decls: dict[tuple[ModuleId, str], CoreDecl] = {}
+        self._defaults: dict[tuple[ModuleId, str, str], CoreDefault] = {}
+        for module in modules.values():
+            for decl in module.decls:
+                if isinstance(decl, CoreDefault):
+                    self._defaults[module.id, decl.type_name, decl.label] = decl
+                elif not isinstance(decl, CoreTest):
+                    self._decls[module.id, decl.name] = decl
+        self._units: dict[tuple[str, ...], Unit] = {}
+        self._titles: dict[int, str] = {}
+        self._pieces: dict[str, _Piece] = {}
+        self._count = 0
+
+    # ---- finding units ------------------------------------------------------------------------
+
+    def declaration(self, module: ModuleId, name: str) -> CoreDecl | None:
+        return self._decls.get((module, name))
+
+    def function(self, module: ModuleId, name: str) -> Unit:
+        """The direct form of a function, or a set's constructor."""
+        decl = self._decls[module, name]
+        if isinstance(decl, CoreSet):
+            write = lambda unit, to: _write_set(self, unit, to, decl)  # noqa: E731
+            return self._unit(("set", module, name), "_s", module, decl.start, f"`{name}`", write)
+        assert isinstance(decl, CoreFn)
+        writer = lambda unit, to: _write_function(self, unit, to, decl)  # noqa: E731
+        return self._unit(("fn", module, name), "_f", module, decl.start, f"`{name}`", writer)
+
+    def wrapper(self, module: ModuleId, name: str) -> Unit:
+        """The form of a function, or of a set's constructor, that is a value."""
+        decl = self._decls[module, name]
+        assert isinstance(decl, CoreFn | CoreSet)
+        write = lambda unit, to: _write_wrapper(self, unit, to, decl)  # noqa: E731
+        return self._unit(("wrap", module, name), "_w", module, decl.start, f"`{name}`", write)
+
+    def let(self, module: ModuleId, name: str) -> Unit:
+        decl = self._decls[module, name]
+        assert isinstance(decl, CoreLet)
+        return self._cell(("let", module, name), module, decl.start, f"`{name}`", decl.body)
+
+    def default(self, module: ModuleId, type_name: str, label: str) -> Unit:
+        decl = self._defaults[module, type_name, label]
+        title = f"the default of `{type_name}.{label}`"
+        return self._cell(("default", module, type_name, label), module, decl.start, title, decl.body)
+
+    def parameter_default(self, module: ModuleId, name: str, place: int) -> Unit:
+        decl = self._decls[module, name]
+        assert isinstance(decl, CoreFn | CoreSet)
+        param = decl.params[place]
+        assert param.default is not None
+        title = f"the default of `{param.label or param.name}`"
+        return self._cell(("param", module, name, str(place)), module, decl.start, title, param.default)
+
+    def member(self, module: ModuleId, name: str, label: str) -> Unit:
+        decl = self._decls[module, name]
+        assert isinstance(decl, CoreSet)
+        body = next(body for found, body in decl.members if found == label)
+        write = lambda unit, to: _write_member(unit, to, decl, body)  # noqa: E731
+        return self._unit(("member", module, name, label), "_m", module, decl.start, f"`{name}.{label}`", write)
+
+    def test(self, module: ModuleId, place: int) -> Unit:
+        """The test that is the `place`-th declaration of a module."""
+        decl = self.modules[module].decls[place]
+        assert isinstance(decl, CoreTest)
+        write = lambda unit, to: _write_test(unit, to, decl)  # noqa: E731
+        return self._unit(("test", module, str(place)), "_t", module, decl.start, f'the test "{decl.title}"', write)
+
+    def _cell(self, key: tuple[str, ...], module: ModuleId, start: int, title: str, body: Expr) -> Unit:
+        return self._unit(key, "_v", module, start, title, lambda unit, to: _write_cell(unit, to, body))
+
+    def _unit(
+        self,
+        key: tuple[str, ...],
+        prefix: str,
+        module: ModuleId,
+        start: int,
+        title: str,
+        write: Callable[[Unit, Compiler], None],
+    ) -> Unit:
+        found = self._units.get(key)
+        if found is None:
+            self._count += 1
+            name = f"{prefix}{self._count}"
+            found = Unit(self._count, name, self.modules[module], start, title, write)
+            self._units[key] = found
+            self._titles[self._count] = title
+            if prefix == "_v":
+                self.namespace[cell(found)] = None
+        return found
+
+    # ---- linking ------------------------------------------------------------------------------
+
+    def link(self, unit: Unit) -> Callable[..., Any]:
+        """The unit's Python function, compiled with everything that it names."""
+        if not unit.linked:
+            user: list[tuple[Unit, list[Writer]]] = []
+            library: list[tuple[Unit, list[Writer]]] = []
+            for needed, writers in self._compiled(unit):
+                (library if is_library(needed.module.id) else user).append((needed, writers))
+            self._load(LIBRARY_CODE, library)
+            self._load(USER_CODE, user)
+        function: Callable[..., Any] = self.namespace[unit.name]
+        return function
+
+    def _compiled(self, unit: Unit) -> Iterator[tuple[Unit, list[Writer]]]:
+        pending = [unit]
+        while pending:
+            needed = pending.pop()
+            if needed.linked:
+                continue
+            needed.linked = True
+            links = _UnitLinks(self)
+            compiler = Compiler(links, needed.name)
+            needed.write(needed, compiler)
+            pending.extend(links.needs)
+            yield needed, compiler.done
+
+    def _load(self, kind: str, compiled: list[tuple[Unit, list[Writer]]]) -> None:
+        lines: list[str] = []
+        piece = _Piece([], [])
+        for unit, writers in compiled:
+            for writer in writers:
+                lines += writer.lines
+                piece.ats.extend(writer.ats)
+                piece.units.extend([unit] * len(writer.lines))
+            if len(lines) >= _PIECE:
+                self._run(kind, lines, piece)
+                lines, piece = [], _Piece([], [])
+        if lines:
+            self._run(kind, lines, piece)
+
+    def _run(self, kind: str, lines: list[str], piece: _Piece) -> None:
+        filename = f"{kind}{len(self._pieces)}>"
+        self._pieces[filename] = piece
+        lines.append("")
+        exec(compile("\n".join(lines), filename, "exec", dont_inherit=True), self.namespace)
+
+    def spot(self, site: Site) -> Spot | None:
+        """Where a line of generated code comes from, or None for a line of something else."""
+        piece = self._pieces.get(site[0])
+        if piece is None or not 0 < site[1] <= len(piece.ats):
+            return None
+        unit = piece.units[site[1] - 1]
+        return Spot(unit, unit.start + piece.ats[site[1] - 1])
+
+    # ---- what generated code calls --------------------------------------------------------------
+
+    def _enter(self, id: int) -> None:
+        running = self.running
+        if id in running:
+            titles = list(running.values())
+            chain = titles[list(running).index(id) :]
+            runtime.needs_itself((*chain, chain[0]))
+        running[id] = self._titles[id]
+
+    def _leave(self, id: int, value: Any) -> Any:
+        del self.running[id]
+        return value
+
+
+def cell(unit: Unit) -> str:
+    return f"_c{unit.id}"
+
+
+def is_library(module: ModuleId) -> bool:
+    return module.startswith("std/")
+
+
+class _UnitLinks:
+    """What one unit names outside itself."""
+
+    def __init__(self, linker: Linker) -> None:
+        self.linker = linker
+        self.needs: list[Unit] = []
+
+    def _use(self, unit: Unit) -> Unit:
+        if not unit.linked:
+            self.needs.append(unit)
+        return unit
+
+    def _cell_code(self, unit: Unit) -> str:
+        self._use(unit)
+        name = cell(unit)
+        return f"{unit.name}() if {name} is None else {name}"
+
+    def _named(self, name: str, value: Any) -> str:
+        self.linker.namespace.setdefault(name, value)
+        return name
+
+    def target(self, fn: Global) -> Target:
+        decl = self.linker.declaration(fn.module, fn.name)
+        assert isinstance(decl, CoreFn | CoreSet), fn
+        modes = tuple([param.mode for param in decl.params])
+        if isinstance(decl, CoreFn) and decl.body is None:
+            key = f"{fn.module}/{fn.name}"
+            return Target(self._named("_x_" + key.replace("/", "_"), EXTERNS[key]), modes, False)
+        return Target(self._use(self.linker.function(fn.module, fn.name)).name, modes, True)
+
+    def value(self, item: Global) -> str:
+        decl = self.linker.declaration(item.module, item.name)
+        if isinstance(decl, CoreLet):
+            return self._cell_code(self.linker.let(item.module, item.name))
+        return self._use(self.linker.wrapper(item.module, item.name)).name
+
+    def default_of(self, item: DefaultOf) -> str:
+        return self._cell_code(self.linker.default(item.module, item.type_name, item.label))
+
+    def parameter_default(self, fn: Global, place: int) -> str:
+        return self._cell_code(self.linker.parameter_default(fn.module, fn.name, place))
+
+    def record(self, labels: tuple[str, ...]) -> str:
+        return self._named("_R" + "".join([f"{len(label)}{label}" for label in labels]), record_maker(labels))
+
+    def variant(self, con: str, arity: int) -> str:
+        return self._named(f"_K{arity}{con}", variant_class(con, arity))
+
+    def constructor(self, con: str, arity: int) -> str:
+        return self._named(f"_C{arity}{con}", constructor(con, arity))
+
+    def path(self, item: PathValue) -> str:
+        folder = self.linker.folders[item.module]
+        value = PathOf(os.path.normpath(os.path.join(folder, item.text)), item.text)
+        return self._named(f"_p{len(self.linker.namespace)}", value)
+
+    def method(self, name: str) -> str:
+        return self._named("_x_" + name.replace(".", "_"), METHODS[name])
+
+
+# ---- one function a kind of unit ----------------------------------------------------------------
+
+
+def _write_function(linker: Linker, unit: Unit, to: Compiler, decl: CoreFn) -> None:
+    assert decl.body is not None
+    head, prologue = parameters(to, decl.params, 0, False, _defaults(unit, to, decl))
+    to.function(f"def {unit.name}({head}):", 0, prologue, decl.body)
+
+
+def _defaults(unit: Unit, to: Compiler, decl: CoreFn | CoreSet) -> Callable[[int], str]:
+    own = Global(0, unit.module.id, decl.name)
+    return lambda place: to.links.parameter_default(own, place)
+
+
+def _write_wrapper(linker: Linker, unit: Unit, to: Compiler, decl: CoreFn | CoreSet) -> None:
+    own = Global(0, unit.module.id, decl.name)
+    target = to.links.target(own)
+    heads: list[str] = []
+    args: list[str] = []
+    out = Writer()
+    open_ended = False
+    for place, param in enumerate(decl.params):
+        name = f"_k_{param.label or param.name}"
+        open_ended = open_ended or param.mode != "required"
+        heads.append(f"{name}=_ABSENT" if open_ended else name)
+        args.append(_passed_on(to, own, target, place, param, name))
+    out.open(f"def {unit.name}({', '.join(heads)}):", 0)
+    out.line(f"return {target.name}({', '.join(args)})", 0)
+    to.done.append(out)
+
+
+def _passed_on(to: Compiler, own: Global, target: Target, place: int, param: CoreParam, name: str) -> str:
+    if param.mode == "optional":
+        none, some = to.links.constructor("None", 0), to.links.constructor("Some", 1)
+        return f"{none} if {name} is _ABSENT else {some}({name})"
+    if param.mode == "default" and not target.fills:
+        return f"({to.links.parameter_default(own, place)}) if {name} is _ABSENT else {name}"
+    return name
+
+
+def _write_cell(unit: Unit, to: Compiler, body: Expr) -> None:
+    name = cell(unit)
+    out = to.out = Writer()
+    out.open(f"def {unit.name}():", body.at)
+    out.line(f"global {name}", body.at)
+    out.line(f"_enter({unit.id})", body.at)
+    to.flow(body, "_r")
+    out.line(f"{name} = _leave({unit.id}, _r)", body.at)
+    out.line("return _r", body.at)
+    to.done.append(out)
+
+
+def _write_set(linker: Linker, unit: Unit, to: Compiler, decl: CoreSet) -> None:
+    members: dict[str, MemberFn | None] = {f"{label}_": None for label, _ in decl.members}
+    link = lambda name: linker.link(linker.member(unit.module.id, decl.name, name[:-1]))  # noqa: E731
+    linker.namespace[f"_k{unit.id}"] = runtime.SetShape(decl.name, members, link)
+    head, prologue = parameters(to, decl.params, 0, False, _defaults(unit, to, decl))
+    out = to.out = Writer()
+    out.open(f"def {unit.name}({head}):", 0)
+    prologue()
+    parent = "None" if decl.parent is None else to.small(decl.parent)
+    env = row([local(param.name) for param in decl.params]) if decl.params else "()"
+    out.line(f"return _new_set(_k{unit.id}, {env}, {parent})", 0)
+    to.done.append(out)
+
+
+def _write_member(unit: Unit, to: Compiler, decl: CoreSet, body: Expr) -> None:
+    own = local(decl.self_name)
+    to.views.add(own)
+    names = [local(param.name) for param in decl.params]
+
+    def prologue() -> None:
+        if names:
+            to.out.line(f"{row(names)} = _env", body.at)
+
+    to.function(f"def {unit.name}({own}, _env):", body.at, prologue, body)
+
+
+def _write_test(unit: Unit, to: Compiler, decl: CoreTest) -> None:
+    """Gives (passed, left side, right side); the sides are None unless the body is `left == right`."""
+    out = to.out = Writer()
+    out.open(f"def {unit.name}():", decl.body.at)
+    if isinstance(decl.body, BinaryOn) and decl.body.op == "eq":
+        left, right = to.small(decl.body.left), to.small(decl.body.right)
+        out.line(f"return _compared({left}, {right})", decl.body.at)
+    else:
+        out.line(f"return ({to.small(decl.body)}, None, None)", decl.body.at)
+    to.done.append(out)
