@@ -171,13 +171,17 @@ class Limits:
     log: int = 64 * 1024 * 1024
 
 
+USUAL_LIMITS = Limits()
+"""What applies where a recipe names none."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildStep:
     """A node of the graph: a derivation, its digest, and what is outside the digest."""
 
     digest: DrvDigest
     derivation: Derivation
-    limits: Limits = Limits()
+    limits: Limits = USUAL_LIMITS
     place: str | None = None
     """`file:line:column` of the expression that made it, for messages."""
 

@@ -38,7 +38,9 @@ class BuildFailed(RealiseError):
 
     code = "K0450"
 
-    def __init__(self, message: str, *, log: str, kept: str, tail: Sequence[bytes], suspect: bytes | None, **facts: str | None) -> None:
+    def __init__(
+        self, message: str, *, log: str, kept: str, tail: Sequence[bytes], suspect: bytes | None, **facts: str | None
+    ) -> None:
         super().__init__(message, place=facts.get("place"), found=facts.get("found"), help=facts.get("help"))
         self.log = log
         """The compressed log's file."""

@@ -51,11 +51,6 @@ class Plan:
     todo: tuple[DrvDigest, ...] = ()
     """Inputs before what needs them."""
 
-    def needs(self, graph: Graph, drv: DrvDigest) -> list[DrvDigest]:
-        """The inputs of a derivation that this plan has to run first."""
-        running = set(self.todo)
-        return [item.drv for item in drv_inputs(graph, drv) if item.drv in running]
-
 
 def drv_inputs(graph: Graph, drv: DrvDigest) -> list[DrvOutput]:
     """The outputs of other derivations that this one takes."""
@@ -86,6 +81,17 @@ def make_plan(
             pending.add(item.drv)
             level.update(dict.fromkeys(drv_inputs(graph, item.drv)))
     plan.todo = in_order(graph, pending)
+    return plan
+
+
+def take_all(targets: Iterable[DrvOutput], knowledge: Knowledge) -> Plan | None:
+    """The plan of targets that can all be taken as they are; no graph is needed for it. None if one can't be."""
+    plan = Plan()
+    wanted = list(dict.fromkeys(targets))
+    known = knowledge.known({item.drv for item in wanted})
+    for item in wanted:
+        if not (_settled(plan, set(), knowledge, item) or _take(plan, item, known.get(item.drv, ()))):
+            return None
     return plan
 
 

@@ -52,7 +52,9 @@ def decode_fixed(encoded: bytes) -> Fixed:
     """Read the canonical bytes of a fixed file. Raises NotCanonical."""
     try:
         match msgpack.unpackb(encoded):
-            case [1, str(name), bool(executable), ("blake3" | "sha256") as algorithm, bytes(value)] if len(value) == 32:
+            case [1, str(name), bool(executable), ("blake3" | "sha256") as algorithm, bytes(value)] if (
+                len(value) == 32
+            ):
                 fixed = Fixed(name, executable, algorithm, value)
             case _:
                 raise NotCanonical("not a fixed file of version 1")

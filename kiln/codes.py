@@ -19,7 +19,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0904": (
         "something is in the way",
-        "A file or folder that Kiln would have to replace exists, and Kiln did not make it. Move it, or name another.",
+        "A file or folder that Kiln would have to replace is there, and Kiln did not make it. Move it away, or name "
+        "another place.",
     ),
     "K0905": (
         "the target has no program to run",

@@ -35,7 +35,9 @@ def _visible(char: str) -> str:
 class Console:
     """Where messages and results go, and in what form."""
 
-    def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False, colour: str = "auto") -> None:
+    def __init__(
+        self, *, json: bool = False, quiet: bool = False, verbose: bool = False, colour: str = "auto"
+    ) -> None:
         self.json = json
         self.quiet = quiet
         self.verbose = verbose

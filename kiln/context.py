@@ -9,7 +9,6 @@ from kiln.console import Console
 from kiln.paths import config_root, data_root
 
 if TYPE_CHECKING:
-    from kiln.interpreter.workshop import Workshop
     from kiln.progress import Progress
     from kiln.store.provenance.keyfile import KeyRing
     from kiln.store.store import Store

@@ -94,7 +94,9 @@ def show_problem(console: Console, problem: Problem) -> None:
     if problem.text is not None:
         console.tell(problem.text.rstrip("\n"))
         return
-    console.tell(f"{console.paint(f'error[{problem.code}]', 'red')}: {console.paint(escape(problem.message), 'bold')}")
+    console.tell(
+        f"{console.paint(f'error[{problem.code}]', 'red')}: {console.paint(escape(problem.message), 'bold')}"
+    )
     if problem.place:
         console.tell(f"  --> {escape(problem.place)}")
     if problem.expected:

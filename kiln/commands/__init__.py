@@ -7,7 +7,6 @@ own before argparse's, because its warm path must stay short.
 from __future__ import annotations
 
 import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -146,5 +145,3 @@ def _unknown(name: str) -> Stop:
     near = get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean `kiln {near[0]}`?" if near else "kiln --help lists the commands"
     return Stop("K0901", f"there is no command `{escape(name)}`", help=hint)
-
-

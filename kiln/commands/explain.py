@@ -44,7 +44,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     code = args.code.upper()
     if code not in codes:
         near = get_close_matches(code, codes, 1)
-        raise Stop("K0902", f"there is no error code {args.code}", help=f"kiln explain {near[0] if near else ''}".strip())
+        raise Stop(
+            "K0902", f"there is no error code {args.code}", help=f"kiln explain {near[0] if near else ''}".strip()
+        )
     title, text = codes[code]
     context.console.result(f"{code}: {title}\n\n{text.rstrip()}")
     context.console.document("explain", {"code": code, "title": title, "text": text})

@@ -1,0 +1,92 @@
+"""What the store's records say of derivations: how each was resolved, what came of it, on whose evidence.
+
+The store holds digests and knows no derivation; the planner asks for derivations and knows no store. Records of
+one's own store were verified when they were admitted, and are not verified again each time they are read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from kiln.interpreter.derivation import DrvOutput, SourceObject
+from kiln.interpreter.plan import Known
+from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
+from kiln.store.info import ObjectInfo
+from kiln.store.paths import OutputName
+from kiln.store.provenance.keys import Signer
+from kiln.store.records import Pin, sign_resolution
+from kiln.store.store import Store
+
+
+class Realised(NamedTuple):
+    """An output that the store holds, and the envelope about it."""
+
+    info: ObjectInfo
+    envelope: EnvelopeDigest
+
+
+class Ledger:
+    """A view of one store. Implements `plan.Knowledge`."""
+
+    def __init__(self, store: Store, signer: Signer) -> None:
+        self._store = store
+        self._signer = signer
+
+    def known(self, drvs: Collection[DrvDigest]) -> Mapping[DrvDigest, Sequence[Known]]:
+        resolutions = self._store.resolutions_for(drvs)
+        ways: dict[DrvDigest, list[Known]] = {}
+        for drv in drvs:
+            found = resolutions.get(drv, ())
+            tried = [(item.resolved, item.pins) for item in found] or [(ResolvedDigest(drv), ())]
+            for resolved, pins in tried:
+                outputs = self.realised(resolved)
+                if outputs:
+                    ways.setdefault(drv, []).append(_known(pins, outputs))
+        return ways
+
+    def present(self, item: SourceObject) -> bool:
+        return self._store.info(item.id) is not None
+
+    def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
+        """Each output of a resolved derivation that is there; the first candidate of several."""
+        found: dict[OutputName, Realised] = {}
+        for claim, witness in self._store.claims_for(resolved):
+            info = self._store.info(claim.object)
+            if info is not None and claim.output not in found:
+                found[claim.output] = Realised(info, witness.envelope)
+        return found
+
+    def evidence(self, item: DrvOutput, made: ObjectId) -> EnvelopeDigest | None:
+        """The envelope about an object as an output of a derivation."""
+        resolutions = self._store.resolutions_for([item.drv]).get(item.drv, ())
+        for resolved in [ResolvedDigest(item.drv), *(resolution.resolved for resolution in resolutions)]:
+            for claim, witness in self._store.claims_for(resolved):
+                if claim.object == made and claim.output == item.output:
+                    return witness.envelope
+        return None
+
+    def resolved_of(self, drv: DrvDigest) -> ResolvedDigest | None:
+        """The resolved derivation that stands for this one here: of several, one whose outputs are here."""
+        found = [item.resolved for item in self._store.resolutions_for([drv]).get(drv, ())]
+        present = [resolved for resolved in (*found, ResolvedDigest(drv)) if self.realised(resolved)]
+        return present[0] if present else (found[0] if found else None)
+
+    def record_resolution(
+        self, drv: DrvDigest, resolved: ResolvedDigest, pins: Iterable[tuple[DrvOutput, SourceObject]]
+    ) -> None:
+        """Sign and keep that `drv` came down to `resolved` with these inputs, unless that is known."""
+        wanted = sorted(Pin(item.drv, item.output, made.id, made.name) for item, made in pins)
+        for known in self._store.resolutions_for([drv]).get(drv, ()):
+            if known.resolved == resolved and list(known.pins) == wanted:
+                return
+        made_on = time.time_ns() // 1_000_000
+        self._store.put_resolution(sign_resolution(self._signer, drv, resolved, wanted, made=made_on))
+
+
+def _known(pins: Iterable[Pin], outputs: Mapping[OutputName, Realised]) -> Known:
+    return Known(
+        {DrvOutput(pin.drv, pin.output): SourceObject(pin.object, pin.name) for pin in pins},
+        {output: SourceObject(made.info.id, made.info.name) for output, made in outputs.items()},
+    )

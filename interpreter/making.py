@@ -1,0 +1,112 @@
+"""Making one thing whose inputs are objects: fetched, made by a builtin, or built in the sandbox.
+
+Whoever makes something holds the lock of its resolved digest, and looks again, once he has it, whether another
+process has made it meanwhile. What comes out is registered with its evidence before the lock is let go.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kiln.interpreter.derivation import USUAL_LIMITS, Builtin, Derivation, Fixed, Limits
+from kiln.interpreter.evidence import Course, attest, digest_of_made
+from kiln.interpreter.ledger import Realised
+from kiln.interpreter.workshop import Workshop
+from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
+from kiln.store.paths import OutputName
+from kiln.store.provenance.facts import Mode
+
+OUT = OutputName("out")
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """One thing to be made. `key` names it in events; `evidence` maps inputs to the envelopes about them."""
+
+    key: DrvDigest
+    recipe: Derivation | Fixed
+    sources: tuple[str, ...] = ()
+    limits: Limits = USUAL_LIMITS
+    place: str | None = None
+    evidence: Mapping[ObjectId, EnvelopeDigest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`fresh` is false where it was there already."""
+
+    outputs: Mapping[OutputName, Realised]
+    fresh: bool
+
+
+def make(workshop: Workshop, making: Making, *, again: bool = False) -> Made:
+    """Make it, unless the store holds it; with `again`, make it whatever the store holds.
+
+    Raises RealiseError, StoreError, FetchError, SandboxError.
+    """
+    resolved = digest_of_made(making.recipe)
+    wanted = _wanted(making.recipe)
+    found = {} if again else workshop.ledger.realised(resolved)
+    if wanted <= found.keys():
+        return Made(found, fresh=False)
+    with workshop.store.lock_build(resolved):
+        found = {} if again else workshop.ledger.realised(resolved)
+        if wanted <= found.keys():
+            return Made(found, fresh=False)
+        match making.recipe:
+            case Fixed():
+                return _fetch(workshop, making, making.recipe)
+            case Derivation(builder=Builtin()):
+                return _builtin(workshop, making, making.recipe)
+            case Derivation():
+                from kiln.interpreter.sandboxed import build_program
+
+                outputs, course = build_program(workshop, making, making.recipe)
+                envelope = attest(workshop, making.recipe, outputs, course, making.limits, making.evidence)
+                return Made({name: Realised(info, envelope) for name, info in outputs.items()}, fresh=True)
+
+
+def _wanted(recipe: Derivation | Fixed) -> set[OutputName]:
+    return {OUT} if isinstance(recipe, Fixed) else {spec.name for spec in recipe.outputs}
+
+
+def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
+    from kiln.interpreter.events import StepProgress, Warned
+    from kiln.interpreter.fetch.fetch import fetch_fixed
+
+    started = time.time()
+    folder = workshop.store.new_temp("fetch")
+    fetched = fetch_fixed(
+        fixed,
+        making.sources,
+        os.path.join(folder, "file"),
+        workshop.fetch_config(),
+        lambda progress: workshop.emit(StepProgress(making.key, progress.done, progress.total)),
+    )
+    for warning in fetched.warnings:
+        workshop.emit(Warned(warning))
+    os.chmod(fetched.path, 0o555 if fixed.executable else 0o444)
+    info = workshop.store.add_object(fetched.path, fixed.name, move=True)
+    course = Course(
+        mode=Mode.FETCH,
+        started=started,
+        finished=time.time(),
+        enforced={"digest": True},
+        sources=making.sources,
+        location=fetched.source_used,
+    )
+    envelope = attest(workshop, fixed, {OUT: info}, course, making.limits, {})
+    return Made({OUT: Realised(info, envelope)}, fresh=True)
+
+
+def _builtin(workshop: Workshop, making: Making, drv: Derivation) -> Made:
+    from kiln.interpreter.builtin import run_builtin
+
+    started = time.time()
+    info = run_builtin(workshop, drv)
+    course = Course(mode=Mode.BUILTIN, started=started, finished=time.time(), enforced={"inputs": True})
+    envelope = attest(workshop, drv, {OUT: info}, course, making.limits, making.evidence)
+    return Made({OUT: Realised(info, envelope)}, fresh=True)

@@ -1,0 +1,192 @@
+"""From a plan to objects: the one place where a target is really made.
+
+    realise = plan, then run what is to do, then read the pins
+
+A step that is run is first resolved: its inputs are what the plan pinned. If a result differs from what a taken
+derivation was made from (a build that is not reproducible, and whose first result is gone), the taken one is
+distrusted and the targets are planned again, so that a closure never mixes two results.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kiln.interpreter.derivation import (
+    BuildStep,
+    Builtin,
+    Derivation,
+    DrvOutput,
+    FetchStep,
+    Fixed,
+    Graph,
+    SourceObject,
+    Step,
+    resolve,
+)
+from kiln.interpreter.events import (
+    Planned,
+    StepFailed,
+    StepFinished,
+    StepKind,
+    StepSkipped,
+    StepStarted,
+    Verdict,
+)
+from kiln.interpreter.evidence import digest_of_made
+from kiln.interpreter.making import Made, Making, make
+from kiln.interpreter.plan import Plan, drv_inputs, make_plan
+from kiln.interpreter.schedule import Outcome, Scheduler
+from kiln.interpreter.workshop import Workshop
+from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
+
+_FETCHES = 8
+_REPLANS = 3
+
+
+class Failed(Exception):
+    """Some steps failed; `causes` in the graph's order."""
+
+    def __init__(self, outcome: Outcome[DrvDigest]) -> None:
+        super().__init__(f"{len(outcome.failed)} failed")
+        self.causes = list(outcome.failed.values())
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a realisation came to, by verdict."""
+
+    verdicts: dict[Verdict, int] = field(default_factory=dict)
+    replanned: int = 0
+
+    def count(self, verdict: Verdict) -> None:
+        self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
+
+
+class _Mixed(Exception):
+    """A result that differs from what taken derivations were made from."""
+
+    def __init__(self, users: set[DrvDigest]) -> None:
+        super().__init__("two results of one derivation")
+        self.users = users
+
+
+def realise(
+    workshop: Workshop,
+    graph: Graph,
+    targets: Collection[DrvOutput],
+    *,
+    keep_going: bool = False,
+) -> tuple[Plan, Tally]:
+    """Make the targets; their objects are in the plan's pins. Raises Failed."""
+    tally = Tally()
+    distrust: set[DrvDigest] = set()
+    while True:
+        plan = make_plan(graph, targets, workshop.ledger, distrust)
+        workshop.emit(Planned(len(plan.todo), len(plan.taken)))
+        outcome = _run(workshop, graph, plan, tally, keep_going) if plan.todo else Outcome()
+        mixed = [cause for cause in outcome.failed.values() if isinstance(cause, _Mixed)]
+        if not mixed or tally.replanned == _REPLANS:
+            break
+        tally.replanned += 1
+        distrust.update(*(cause.users for cause in mixed))
+    if outcome.failed:
+        for drv, blocker in outcome.skipped.items():
+            workshop.emit(StepSkipped(drv, step_name(graph[drv]), step_name(graph[blocker])))
+        raise Failed(outcome)
+    return plan, tally
+
+
+def step_name(step: Step) -> str:
+    """What messages call a step."""
+    return step.derivation.name if isinstance(step, BuildStep) else step.fixed.name
+
+
+def step_kind(step: Step) -> StepKind:
+    if isinstance(step, FetchStep):
+        return "fetch"
+    return "unpack" if isinstance(step.derivation.builder, Builtin) else "build"
+
+
+def _run(workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going: bool) -> Outcome[DrvDigest]:
+    running = set(plan.todo)
+    needs: Mapping[DrvDigest, Sequence[DrvDigest]] = {
+        drv: [item.drv for item in drv_inputs(graph, drv) if item.drv in running] for drv in plan.todo
+    }
+    runner = _Runner(workshop, graph, plan, tally)
+    return Scheduler(
+        plan.todo,
+        needs,
+        runner.run,
+        lambda drv: "fetch" if isinstance(graph[drv], FetchStep) else "build",
+        {"fetch": _FETCHES, "build": workshop.jobs},
+        keep_going=keep_going,
+    ).run()
+
+
+class _Runner:
+    """Runs one step after another, on the scheduler's threads; the plan is guarded by `_lock`."""
+
+    def __init__(self, workshop: Workshop, graph: Graph, plan: Plan, tally: Tally) -> None:
+        self._workshop = workshop
+        self._graph = graph
+        self._plan = plan
+        self._tally = tally
+        self._evidence: dict[ObjectId, EnvelopeDigest] = {}
+        self._lock = threading.Lock()
+
+    def run(self, drv: DrvDigest) -> None:
+        step = self._graph[drv]
+        name, kind, began = step_name(step), step_kind(step), time.time()
+        self._workshop.emit(StepStarted(drv, name, kind, began))
+        try:
+            made = self._make(step)
+        except Exception as error:
+            code = str(getattr(error, "code", "K9999"))
+            self._workshop.emit(StepFailed(drv, name, kind, code, str(error), time.time() - began))
+            raise
+        verdict: Verdict = "unchanged" if not made.fresh else "fetched" if kind == "fetch" else "built"
+        paths = tuple(str(item.info.path) for item in made.outputs.values())
+        self._workshop.emit(StepFinished(drv, name, kind, verdict, time.time() - began, paths))
+        with self._lock:
+            self._tally.count(verdict)
+
+    def _make(self, step: Step) -> Made:
+        if isinstance(step, FetchStep):
+            recipe: Derivation | Fixed = step.fixed
+            made = make(self._workshop, Making(step.digest, step.fixed, step.sources, place=step.place))
+        else:
+            recipe = self._resolve(step)
+            evidence = self._inputs_evidence(step)
+            made = make(self._workshop, Making(step.digest, recipe, (), step.limits, step.place, evidence))
+        self._pin(step.digest, made)
+        self._record(step, recipe)
+        return made
+
+    def _resolve(self, step: BuildStep) -> Derivation:
+        with self._lock:
+            return resolve(step.derivation, self._plan.pins)
+
+    def _inputs_evidence(self, step: BuildStep) -> dict[ObjectId, EnvelopeDigest]:
+        found: dict[ObjectId, EnvelopeDigest] = {}
+        for item in drv_inputs(self._graph, step.digest):
+            made = self._plan.pins[item].id
+            envelope = self._evidence.get(made) or self._workshop.ledger.evidence(item, made)
+            if envelope is not None:
+                found[made] = envelope
+        return found
+
+    def _pin(self, drv: DrvDigest, made: Made) -> None:
+        with self._lock:
+            for output, realised in made.outputs.items():
+                item, result = DrvOutput(drv, output), SourceObject(realised.info.id, realised.info.name)
+                if self._plan.pins.setdefault(item, result) != result:
+                    raise _Mixed(self._plan.pinned_by.get(item, set()))
+                self._evidence[result.id] = realised.envelope
+
+    def _record(self, step: Step, recipe: Derivation | Fixed) -> None:
+        if isinstance(step, BuildStep):
+            pins = [(item, self._plan.pins[item]) for item in drv_inputs(self._graph, step.digest)]
+            self._workshop.ledger.record_resolution(step.digest, digest_of_made(recipe), pins)

@@ -1,0 +1,52 @@
+"""What making something needs of this machine and this user, put together once for a command."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kiln.interpreter.events import Event, Sink
+from kiln.interpreter.ledger import Ledger
+from kiln.store.digest import ObjectId
+from kiln.store.provenance.keys import Signer
+from kiln.store.provenance.statement import Content
+from kiln.store.provenance.trust import Policy
+from kiln.store.store import Store
+
+if TYPE_CHECKING:
+    from kiln.interpreter.fetch.config import FetchConfig
+
+
+@dataclass(slots=True)
+class Workshop:
+    """One command's means. Shared by its threads: the store locks for itself, `contents` is guarded by `guard`."""
+
+    store: Store
+    ledger: Ledger
+    signer: Signer
+    policy: Policy
+    version: str
+    sink: Sink
+    jobs: int = 1
+    offline: bool = False
+    untrusted: tuple[str, ...] = ()
+    """Roots of other stores of this machine, from which objects may be copied by digest."""
+    contents: dict[ObjectId, Content] = field(default_factory=dict)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    _config: FetchConfig | None = None
+
+    def emit(self, event: Event) -> None:
+        """Tell of something that happened; from any thread."""
+        with self.guard:
+            self.sink(event)
+
+    def fetch_config(self) -> FetchConfig:
+        """Mirrors and limits of this user. Raises BadConfig."""
+        if self._config is None:
+            import os
+
+            from kiln.interpreter.fetch.config import load_config
+
+            self._config = load_config(os.environ, offline=self.offline)
+        return self._config
