@@ -1,46 +1,55 @@
-"""After a build: what lies in its output directory.
+"""After a build: what lies in the directory that was shown as /kiln/store.
 
-The directory holds the mount points that the launcher made for the inputs, what the builder made, and nothing
-else. Mount points are removed, so that the outputs and what is undeclared remain.
+It holds the mount points that the launcher made for the inputs, what the builder made, and nothing else. What the
+builder made comes to lie in `out_dir`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from typing import NamedTuple
 
+from kiln.interpreter.sandbox.mountpoints import remove_mount_point
 from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.store.paths import OutputName
 
-Collected = tuple[dict[OutputName, str], tuple[OutputName, ...], tuple[str, ...]]
 
-
-def collect(spec: SandboxSpec) -> Collected:
+class Collected(NamedTuple):
     """Outputs that exist with their physical paths, those that are missing, and entries that nobody declared."""
-    members = {path.base for _, path in spec.inputs}
+
+    outputs: dict[OutputName, str]
+    missing: tuple[OutputName, ...]
+    undeclared: tuple[str, ...]
+
+
+def collect(spec: SandboxSpec, shown: str) -> Collected:
+    """Sort what lies in `shown`; where that is `out_dir` itself, its mount points are removed."""
+    members = frozenset(path.base for _, path in spec.inputs)
     expected = {path.base: name for name, path in spec.outputs}
-    found: dict[OutputName, str] = {}
+    outputs: dict[OutputName, str] = {}
     undeclared: list[str] = []
-    for base in sorted(os.listdir(spec.out_dir)):
-        path = f"{spec.out_dir}/{base}"
+    for base in sorted(os.listdir(shown)):
+        if base in members:
+            if shown == spec.out_dir and not remove_mount_point(f"{shown}/{base}"):
+                undeclared.append(base)
+            continue
+        if shown != spec.out_dir:
+            _move(f"{shown}/{base}", f"{spec.out_dir}/{base}")
         if base in expected:
-            found[expected[base]] = path
-        elif base not in members or not _remove_mount_point(path):
-            undeclared.append(base)
-    missing = tuple(name for name, _ in spec.outputs if name not in found)
-    return found, missing, tuple(undeclared)
-
-
-def _remove_mount_point(path: str) -> bool:
-    """Remove an empty directory, empty file or symlink; False when something else has taken its place."""
-    found = os.lstat(path)
-    try:
-        if stat.S_ISDIR(found.st_mode):
-            os.rmdir(path)
-        elif stat.S_ISLNK(found.st_mode) or found.st_size == 0:
-            os.unlink(path)
+            outputs[expected[base]] = f"{spec.out_dir}/{base}"
         else:
-            return False
-    except OSError:
-        return False
-    return True
+            undeclared.append(base)
+    missing = tuple(name for name, _ in spec.outputs if name not in outputs)
+    return Collected(outputs, missing, tuple(undeclared))
+
+
+def _move(source: str, target: str) -> None:
+    """Rename within one file system. A directory's parent entry is part of it, so that it must be writable."""
+    mode = os.lstat(source).st_mode
+    locked = stat.S_ISDIR(mode) and not mode & stat.S_IWUSR
+    if locked:
+        os.chmod(source, stat.S_IMODE(mode) | stat.S_IRWXU)
+    os.rename(source, target)
+    if locked:
+        os.chmod(target, stat.S_IMODE(mode))

@@ -102,8 +102,9 @@ class Workshop:
         if key not in self._views:
             _attach_view(self._trees.pop(key), view)
             self._views.add(key)
+        ready = frozenset(os.listdir(target))
         for name in names:
-            _member(f"{view}/{name}", f"{target}/{name}")
+            _member(f"{view}/{name}", f"{target}/{name}", name in ready)
 
 
 def _copy_tree(path: str, attributes: int) -> int:
@@ -203,15 +204,15 @@ def _attach_view(tree: int, view: str) -> None:
     os.close(tree)
 
 
-def _member(source: str, target: str) -> None:
-    """Show one entry. Its kind is looked at first, as a bind mount would follow a symlink."""
+def _member(source: str, target: str, ready: bool) -> None:
+    """Show one entry; `ready` if a mount point is there. Its kind is looked at, as a bind would follow a symlink."""
     mode = os.lstat(source).st_mode
     if stat.S_ISLNK(mode):
         os.symlink(os.readlink(source), target)
         return
-    if stat.S_ISDIR(mode):
+    if not ready and stat.S_ISDIR(mode):
         os.mkdir(target, 0o755)
-    else:
+    elif not ready:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
     syscalls.mount(source, target, None, syscalls.MS_BIND)
 

@@ -11,7 +11,6 @@ Stand-alone: imported by the launcher under `python -I -S`.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 import resource
 import select
@@ -129,7 +128,6 @@ def _run_builder(builder: Builder, around: Surroundings) -> NoReturn:
         os.umask(builder.umask)
         os.chdir(builder.cwd)
         syscalls.personality(builder.personality)
-        _reset_signals()
         syscalls.empty_bounding_set()
         syscalls.set_capabilities(0)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
@@ -178,15 +176,6 @@ def _write_score(score: int) -> None:
     descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     os.write(descriptor, str(score).encode())
     os.close(descriptor)
-
-
-def _reset_signals() -> None:
-    """Python ignores SIGPIPE and SIGXFSZ, and a caller may have blocked or ignored others."""
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _facts(outside: dict[str, str]) -> dict[str, bool]:

@@ -1,9 +1,9 @@
 """The launcher: a small warm process that forks one process for each sandbox.
 
 Kiln starts it once, as `python -I -S -c "… main()"`, with one end of a socket pair as its standard input; it holds
-none of Kiln's threads, locks, descriptors or databases, so forking it is safe and takes well under a millisecond. A
-request is one byte with two descriptors: the sandbox's own channel (see `wire.py`) and the writing end of its
-log's pipe.
+none of Kiln's threads, locks, descriptors or databases, so forking it is safe and takes well under a millisecond. One
+fork always stands by, so that a request finds it ready. A request is one byte with two descriptors: the sandbox's own
+channel (see `wire.py`) and the writing end of its log's pipe.
 
     Kiln ── launcher ──fork── one process a sandbox ──fork── process 1 ──fork── the builder
               │ control             │ waits, kills               │ mounts, reaps
@@ -30,31 +30,69 @@ from typing import NoReturn
 from kiln.interpreter.sandbox import seccomp, syscalls, wire
 from kiln.interpreter.sandbox.execute import Workshop
 from kiln.interpreter.sandbox.init import Surroundings, failure_message, namespaces_of, perform, run_init
-from kiln.interpreter.sandbox.operations import Plan, decode_plan
+from kiln.interpreter.sandbox.operations import Builder, Plan, decode_plan, encode_plan
 
 _DESCRIPTORS = 2
+_ANY_PLAN = encode_plan(Plan((), (), Builder(("",), (), "", 0, (), 0, 0)))
 
 
 def main() -> NoReturn:
     """Serve the control socket on descriptor 0 until it closes."""
-    control = _socket.socket(fileno=0)
+    control = _take_control()
     program = seccomp.build_filter(ask=False)
     outside = namespaces_of("self")
+    # Builders inherit this: Python ignores SIGPIPE, and whoever started it may have ignored or blocked others.
+    syscalls.reset_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # Children that nobody waits for: the kernel reaps them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # What is here now is shared by every fork; the collector must not touch, and so copy, its pages.
     gc.disable()
     gc.freeze()
     while True:
-        request, descriptors = _receive(control)
-        if not request:
-            os._exit(0)
+        waiting, taken = os.pipe()
+        launcher = os.getpid()
         if os.fork() == 0:
-            control.close()
-            channel = _socket.socket(fileno=descriptors[0])
-            _run_sandbox(channel, Surroundings(channel, descriptors[1], program, outside))
-        for descriptor in descriptors:
-            os.close(descriptor)
+            os.close(waiting)
+            _stand_by(control, taken, launcher, program, outside)
+        os.close(taken)
+        _until_taken(waiting, control)
+        os.close(waiting)
+
+
+def _stand_by(
+    control: _socket.socket, taken: int, launcher: int, program: bytes, outside: dict[str, str]
+) -> NoReturn:
+    """Wait for a request, let the launcher fork the next process to wait, and serve the request."""
+    _die_with(launcher)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # What this touches is copied now, and not while a build waits.
+    decode_plan(_ANY_PLAN)
+    request, descriptors = _receive(control)
+    if not request:
+        os._exit(0)
+    os.close(taken)
+    control.close()
+    channel = _socket.socket(fileno=descriptors[0])
+    _run_sandbox(channel, Surroundings(channel, descriptors[1], program, outside), launcher)
+
+
+def _until_taken(waiting: int, control: _socket.socket) -> None:
+    """Return when the process that stands by has a request, or is gone; end when Kiln is gone."""
+    events = select.poll()
+    events.register(waiting, 0)
+    events.register(control.fileno(), 0)
+    if control.fileno() in {descriptor for descriptor, _ in events.poll()}:
+        os._exit(0)
+
+
+def _take_control() -> _socket.socket:
+    """The control socket, moved away from descriptor 0, which must not be free: a later open() would get it."""
+    control = _socket.socket(fileno=os.dup(0))
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return control
 
 
 def _receive(control: _socket.socket) -> tuple[bytes, list[int]]:
@@ -69,12 +107,9 @@ def _receive(control: _socket.socket) -> tuple[bytes, list[int]]:
     return request, descriptors
 
 
-def _run_sandbox(channel: _socket.socket, around: Surroundings) -> NoReturn:
+def _run_sandbox(channel: _socket.socket, around: Surroundings, launcher: int) -> NoReturn:
     """One sandbox, from its plan to its end."""
     try:
-        launcher = os.getppid()
-        _die_with(launcher)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         data = wire.receive_bytes(channel)
         if data is not None:
             _launch(decode_plan(data), channel, around, launcher)

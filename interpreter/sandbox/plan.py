@@ -89,11 +89,10 @@ def plan_sandbox(spec: SandboxSpec, identity: Identity) -> Plan:
 def check_spec(spec: SandboxSpec) -> None:
     """Refuse a spec that would contradict itself or the sandbox's own files. Raises BadSpec."""
     bases = [path.base for _, path in spec.inputs]
-    outputs = [path.base for _, path in spec.outputs]
-    for physical, path in spec.inputs:
-        if os.path.basename(physical) != path.base or not os.path.isabs(physical):
-            raise BadSpec("an input lies under another name", expected=path.base, found=physical)
-    _check_distinct([*bases, *outputs])
+    for (physical, _), base in zip(spec.inputs, bases, strict=True):
+        if not physical.startswith("/") or not physical.endswith("/" + base):
+            raise BadSpec("an input lies under another name", expected=base, found=physical)
+    _check_distinct([*bases, *(path.base for _, path in spec.outputs)])
     if not spec.argv:
         raise BadSpec("a build without a program", expected="a path inside the sandbox")
     for name, _ in spec.env:
@@ -165,17 +164,20 @@ def show_attributes(attributes: int) -> str:
 
 
 def _copies(spec: SandboxSpec) -> tuple[CopyTree, ...]:
-    stores = tuple(CopyTree(key, folder, _READ_ONLY) for folder, key in _store_keys(spec).items())
+    stores = tuple(CopyTree(f"store{at}", folder, _READ_ONLY) for at, folder in enumerate(_by_folder(spec)))
     places = [CopyTree("build", spec.build_dir, _WRITABLE), CopyTree("out", spec.out_dir, _WRITABLE)]
     if spec.tmp_dir is not None:
         places.append(CopyTree("tmp", spec.tmp_dir, _WRITABLE))
     return (*stores, CopyTree("dev", "/dev", _DEVICES), *places)
 
 
-def _store_keys(spec: SandboxSpec) -> dict[str, str]:
-    """The folders that inputs lie in, each with a key; nearly always one."""
-    folders = dict.fromkeys(os.path.dirname(physical) for physical, _ in spec.inputs)
-    return {folder: f"store{place}" for place, folder in enumerate(folders)}
+def _by_folder(spec: SandboxSpec) -> dict[str, list[str]]:
+    """The names of inputs by the folder that they lie in; nearly always one folder."""
+    folders: dict[str, list[str]] = {}
+    for physical, _ in spec.inputs:
+        folder, _, name = physical.rpartition("/")
+        folders.setdefault(folder, []).append(name)
+    return folders
 
 
 def _files(spec: SandboxSpec) -> tuple[InsideOperation, ...]:
@@ -211,10 +213,9 @@ def _places(spec: SandboxSpec) -> tuple[InsideOperation, ...]:
 
 
 def _members(spec: SandboxSpec) -> tuple[InsideOperation, ...]:
-    names: dict[str, list[str]] = {}
-    for physical, path in spec.inputs:
-        names.setdefault(os.path.dirname(physical), []).append(path.base)
-    return tuple(Members(key, tuple(sorted(names[folder])), world.STORE) for folder, key in _store_keys(spec).items())
+    return tuple(
+        Members(f"store{at}", tuple(sorted(names)), world.STORE) for at, names in enumerate(_by_folder(spec).values())
+    )
 
 
 def _builder(spec: SandboxSpec) -> Builder:

@@ -15,13 +15,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from kiln.interpreter.sandbox import wire
-from kiln.interpreter.sandbox.collect import collect
+from kiln.interpreter.sandbox.collect import Collected, collect
 from kiln.interpreter.sandbox.diagnose import explain_failure
 from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwnedByRoot
 from kiln.interpreter.sandbox.helper import Launcher, shared_launcher
+from kiln.interpreter.sandbox.mountpoints import MountPoints
 from kiln.interpreter.sandbox.operations import encode_plan
 from kiln.interpreter.sandbox.plan import plan_sandbox
 from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
@@ -53,15 +55,32 @@ def run_sandbox(
     *,
     log: Callable[[bytes], None],
     launcher: Launcher | None = None,
+    mount_points: MountPoints | None = None,
 ) -> SandboxResult:
     """Run a build and return when no process of it is left.
 
+    `launcher` is this process's shared one unless given; `mount_points` saves most of what large closures cost.
     `log` gets the builder's output in pieces as it comes, from the calling thread. Raises SandboxError when the
     sandbox can't be made; a builder that fails or runs into a limit is a result.
     """
-    plan = plan_sandbox(spec, identity)
-    if identity.as_root:
-        _hand_over(spec, identity)
+    owner = (identity.uid, identity.gid) if identity.as_root else None
+    if owner is not None:
+        _hand_over(spec, owner)
+    if mount_points is None:
+        following = _follow(spec, identity, log, launcher)
+        return following.result(collect(spec, spec.out_dir))
+    shown = mount_points.lend(frozenset(path.base for _, path in spec.inputs), owner)
+    following = _follow(replace(spec, out_dir=shown), identity, log, launcher)
+    collected = collect(spec, shown)
+    mount_points.give_back(shown)
+    return following.result(collected)
+
+
+def _follow(
+    spec: SandboxSpec, identity: Identity, log: Callable[[bytes], None], launcher: Launcher | None
+) -> _Following:
+    """From the plan to the sandbox's end. Raises SandboxError."""
+    plan = encode_plan(plan_sandbox(spec, identity))
     reading, writing = os.pipe()
     try:
         try:
@@ -70,11 +89,16 @@ def run_sandbox(
             os.close(writing)
         with channel:
             following = _Following(spec, channel, reading, log)
-            wire.send_bytes(channel, encode_plan(plan))
-            following.run()
+            following.run(plan)
     finally:
         os.close(reading)
-    return following.result()
+    return following
+
+
+def _hand_over(spec: SandboxSpec, owner: tuple[int, int]) -> None:
+    for folder in (spec.build_dir, spec.out_dir, spec.tmp_dir):
+        if folder is not None:
+            os.chown(folder, *owner)
 
 
 class _Following:
@@ -91,9 +115,13 @@ class _Following:
         self._killed_at: float | None = None
         self._messages: dict[str, Any] = {}
 
-    def run(self) -> None:
-        """Until the last message has come and the log is read; an exception kills the sandbox before it leaves."""
+    def run(self, plan: bytes) -> None:
+        """Until the last message has come and the log is read; an exception kills the sandbox before it leaves.
+
+        Raises SandboxError when the sandbox could not be made.
+        """
         try:
+            wire.send_bytes(self._channel, plan)
             self._follow()
             while self._read_log():
                 pass
@@ -101,6 +129,8 @@ class _Following:
             self._kill()
             self._wait_for_end()
             raise
+        if "failed" in self._messages:
+            raise explain_failure(self._messages["failed"], self._spec)
 
     def _follow(self) -> None:
         waiting = select.poll()
@@ -179,28 +209,16 @@ class _Following:
             return "signal", -code
         return ("exit", code) if code else ("ok", 0)
 
-    def result(self) -> SandboxResult:
-        """Raises SandboxError when the sandbox could not be made."""
-        failed = self._messages.get("failed")
-        if failed is not None:
-            raise explain_failure(failed, self._spec)
-        usage = Usage(**self._messages["ended"])
+    def result(self, collected: Collected) -> SandboxResult:
         status, code = self._verdict()
-        outputs, missing, undeclared = collect(self._spec)
         return SandboxResult(
             status=status,
             code=code,
-            outputs=outputs,
-            missing=missing,
-            undeclared=undeclared,
+            outputs=collected.outputs,
+            missing=collected.missing,
+            undeclared=collected.undeclared,
             enforced=self._messages["ready"],
             degraded=tuple(self._messages["degraded"]),
-            usage=usage,
+            usage=Usage(**self._messages["ended"]),
             log_size=self._size,
         )
-
-
-def _hand_over(spec: SandboxSpec, identity: Identity) -> None:
-    for folder in (spec.build_dir, spec.out_dir, spec.tmp_dir):
-        if folder is not None:
-            os.chown(folder, identity.uid, identity.gid)

@@ -8,6 +8,7 @@ named. Stand-alone: the launcher runs it under `python -I -S`.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from typing import NamedTuple
 
@@ -39,7 +40,6 @@ CLOSE_RANGE_CLOEXEC = 4
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
@@ -50,6 +50,7 @@ SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1 << 2
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
 
+_NR_RT_SIGACTION = 13
 _NR_PIVOT_ROOT = 155
 _NR_SECCOMP = 317
 _NR_OPEN_TREE = 428
@@ -233,10 +234,23 @@ def set_capabilities(mask: int) -> None:
 def empty_bounding_set() -> None:
     """Take every capability that this kernel knows out of the bounding set, and all out of the ambient set."""
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    zero = ctypes.c_ulong(0)
     for capability in range(64):
-        if _libc.prctl(ctypes.c_int(PR_CAPBSET_READ), ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        # EINVAL: one above the last that this kernel knows.
+        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), zero, zero, zero) < 0:
+            if ctypes.get_errno() != errno.EINVAL:
+                _check(-1, "prctl", f"PR_CAPBSET_DROP {capability}")
             return
-        prctl(PR_CAPBSET_DROP, capability)
+
+
+def reset_signals() -> None:
+    """Give every signal its default action, also 32 and 33, which glibc keeps to itself and posix_spawn ignores."""
+    default = bytes(32)
+    for number in range(1, 65):
+        if number not in (9, 19):
+            _check(
+                _syscall(_NR_RT_SIGACTION, ctypes.c_int(number), default, None, ctypes.c_size_t(8)), "rt_sigaction"
+            )
 
 
 def install_filter(program: bytes, flags: int) -> int:
