@@ -65,13 +65,20 @@ Decode: TypeAlias = Callable[[RecipeForm, bytes], DecodedRecipe]
 
 @dataclass(frozen=True, slots=True)
 class VerifiedStatement:
-    """What trusted keys have signed. `data` is the envelope's file, `signers` those whose word counted."""
+    """What trusted keys have signed. `data` is the envelope's file, `signers` those whose word counted.
+
+    The facts are kept rather than the JSON they were read from: a closure may hold ten thousand of these.
+    """
 
     digest: EnvelopeDigest
     signers: tuple[TrustedKey, ...]
-    statement: Statement
     said: Said
     data: bytes = field(repr=False)
+
+    @property
+    def statement(self) -> Statement:
+        """The statement as it stands in the verified bytes; read again at each call."""
+        return parse_statement(dsse.parse(self.data).payload)
 
     @property
     def provenance(self) -> Provenance:
@@ -115,7 +122,7 @@ def verify_envelope(data: bytes, policy: Policy, *, strict: bool = True) -> Veri
     statement = parse_statement(verified.payload)
     said = read_predicate(statement)
     signers = check_scope(tuple(policy.by_id[keyid] for keyid in verified.keyids), said)
-    return VerifiedStatement(envelope_digest(data), signers, statement, said, data)
+    return VerifiedStatement(envelope_digest(data), signers, said, data)
 
 
 def verify_build(data: bytes, policy: Policy, expected: Expected, *, strict: bool = True) -> VerifiedStatement:
@@ -135,7 +142,7 @@ def check_build(verified: VerifiedStatement, expected: Expected) -> None:
         check_resolved(facts, expected.resolved)
     if expected.decode is not None:
         check_recipe(facts, expected.decode)
-    check_subjects(verified.statement, expected.subjects)
+    check_subjects(facts, expected.subjects)
     if expected.every_output:
         check_complete(facts, expected.subjects)
     if expected.below is not None:
@@ -242,14 +249,14 @@ def _same_sets(what: str, said: Set[object], found: Set[object]) -> None:
         )
 
 
-def check_subjects(statement: Statement, found: Mapping[str, DigestSet]) -> None:
+def check_subjects(facts: Provenance, found: Mapping[str, DigestSet]) -> None:
     """V12: every digest that both sides know, not any."""
-    named = {subject.name: subject.digest for subject in statement.subjects}
+    named = {str(subject.name): subject.digest for subject in slsa.output_subjects(facts.outputs)}
     for name, digests in found.items():
         said = named.get(name)
         if said is None:
             raise SubjectMismatch(
-                "the statement does not speak of an output", expected=name, found=", ".join(map(str, list(named)[:8]))
+                "the statement does not speak of an output", expected=name, found=", ".join(list(named)[:8])
             )
         differs = said.difference(digests)
         if differs is not None:
@@ -304,17 +311,18 @@ def _check_about(verified: VerifiedStatement, resolved: ResolvedDigest) -> None:
 
 
 def _check_dependency(item: Dependency, verified: VerifiedStatement) -> None:
-    subject = verified.statement.subject(str(item.path))
-    if subject is None or not isinstance(verified.said, BuildFacts | FetchFacts):
+    outputs = verified.said.outputs if isinstance(verified.said, BuildFacts | FetchFacts) else ()
+    output = next((output for output in outputs if output.path == item.path), None)
+    if output is None:
         raise DependencyMismatch(
             "a dependency's envelope speaks of something else",
             expected=str(item.path),
-            found=str(verified.statement.subjects[0].name),
+            found=", ".join(str(output.path) for output in outputs) or "no build",
         )
-    if not subject.digest.covers(item.digests):
+    if not output.digests.covers(item.digests):
         raise DependencyMismatch(
             f"{item.path} is not what its own envelope says",
-            expected=str(dict(subject.digest.values)),
+            expected=str(dict(output.digests.values)),
             found=str(dict(item.digests.values)),
         )
 
