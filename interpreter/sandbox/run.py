@@ -30,6 +30,8 @@ from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
 
 _CHUNK = 1 << 16
+_PAUSE = 0.5
+"""Seconds without output after which `log` gets an empty piece."""
 _KILL_PATIENCE = 60.0
 """Seconds that a killed sandbox may take to end: the kernel frees its memory first."""
 
@@ -60,7 +62,8 @@ def run_sandbox(
     """Run a build and return when no process of it is left.
 
     `launcher` is this process's shared one unless given; `mount_points` saves most of what large closures cost.
-    `log` gets the builder's output in pieces as it comes, from the calling thread. Raises SandboxError when the
+    `log` gets the builder's output in pieces as it comes, from the calling thread, and an empty piece when it
+    pauses, which is the time to flush. Raises SandboxError when the
     sandbox can't be made; a builder that fails or runs into a limit is a result.
     """
     owner = (identity.uid, identity.gid) if identity.as_root else None
@@ -110,6 +113,7 @@ class _Following:
         self._reading = reading
         self._log = log
         self._size = 0
+        self._unflushed = False
         self._began = self._heard = time.monotonic()
         self._limit: Status | None = None
         self._killed_at: float | None = None
@@ -138,6 +142,9 @@ class _Following:
         waiting.register(self._channel.fileno(), select.POLLIN)
         while "ended" not in self._messages:
             ready = {descriptor for descriptor, _ in waiting.poll(self._patience() * 1000)}
+            if not ready and self._unflushed:
+                self._unflushed = False
+                self._log(b"")
             if self._reading in ready and not self._read_log():
                 waiting.unregister(self._reading)
             if self._channel.fileno() in ready:
@@ -154,6 +161,7 @@ class _Following:
         self._size += len(data)
         if room > 0:
             self._log(data[:room])
+            self._unflushed = True
         return True
 
     def _read_message(self) -> None:
@@ -183,12 +191,13 @@ class _Following:
             self._kill()
 
     def _patience(self) -> float:
-        """Seconds until a limit may be reached."""
+        """Seconds until a limit may be reached, or the log's reader is to be told of a pause."""
         now = time.monotonic()
         if self._killed_at is not None:
             return max(0.0, self._killed_at + _KILL_PATIENCE - now) + 0.01
         limits = self._spec.limits
-        return max(0.0, min(self._began + limits.time, self._heard + limits.silence) - now) + 0.001
+        limit = max(0.0, min(self._began + limits.time, self._heard + limits.silence) - now) + 0.001
+        return min(limit, _PAUSE) if self._unflushed else limit
 
     def _kill(self) -> None:
         with contextlib.suppress(OSError):
