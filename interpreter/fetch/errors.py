@@ -57,7 +57,12 @@ class Attempt:
     def __str__(self) -> str:
         times = f" ({self.tries} tries)" if self.tries > 1 else ""
         detail = f": {self.detail}" if self.detail else ""
-        return f"{self.place}: {self.outcome.value}{detail}{times}"
+        return _plain(f"{self.place}: {self.outcome.value}{detail}{times}")
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a server's words may carry escape codes."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class FetchError(Exception):

@@ -46,11 +46,15 @@ class Mismatch:
     kept: str
     notes: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.place} gave another file than the pinned one (sha256:{self.sha256}), kept at {self.kept}"
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """The pinned file. `source_used` is the source as written, `place` the address it came from, without user
-    and password; `attempts` are the places that failed before, `mismatches` those that gave other bytes."""
+    and password; `attempts` are the places that failed before, `mismatches` those that gave other bytes (each
+    a warning too)."""
 
     path: str
     size: int
@@ -227,7 +231,7 @@ class _Fetch:
             place=came.place,
             attempts=tuple(self.attempts),
             mismatches=tuple(self.mismatches),
-            warnings=came.warnings,
+            warnings=came.warnings + tuple(map(str, self.mismatches)),
         )
 
     def _keep(self, source: Source, came: _Came) -> None:

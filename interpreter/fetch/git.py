@@ -263,7 +263,8 @@ def _quoted(value: str) -> str:
 
 
 def _failed(status: object, stderr: str) -> GitFailed:
-    lines = [line.strip() for line in stderr.strip().strip("'").splitlines() if line.strip()]
+    said = stderr.strip().removeprefix("stderr: ").strip("'")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     detail = "; ".join(lines[-3:])[:400] or f"git ended with {status}"
     if "timeout" in stderr.lower() and "was killed" in stderr.lower():
         return GitFailed(Outcome.STALLED, "git took too long")

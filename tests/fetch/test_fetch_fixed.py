@@ -14,7 +14,7 @@ import pytest
 from webdouble import Web, body, redirect, sent, status
 
 from kiln.interpreter.derivation import Fixed
-from kiln.interpreter.fetch.errors import BadSource, CannotKeep, HashMismatch, NotDelivered, Outcome
+from kiln.interpreter.fetch.errors import Attempt, BadSource, CannotKeep, HashMismatch, NotDelivered, Outcome
 from kiln.interpreter.fetch.fetch import fetch_fixed
 from kiln.store.digest import blob_digest
 
@@ -216,6 +216,7 @@ def test_wrong_bytes_and_then_the_right_ones(web, patient, dest):
     assert fetched.place == web.url("/right")
     assert [mismatch.place for mismatch in fetched.mismatches] == [web.url("/wrong")]
     assert os.path.exists(fetched.mismatches[0].kept)
+    assert fetched.mismatches[0].kept in fetched.warnings[0]
     assert dest.read_bytes() == DATA
 
 
@@ -320,3 +321,8 @@ fetch_fixed(Fixed("f", False, "sha256", bytes.fromhex({SHA!r})), [{url!r}], {str
     command = [sys.executable, "-X", "dev", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_servers_words_carry_no_escape_codes():
+    attempt = Attempt("s", "https://h/", Outcome.REFUSED, "evil\x1b[31m\nline")
+    assert str(attempt) == "https://h/: refused by the server: evil\\x1b[31m\\nline"

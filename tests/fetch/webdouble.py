@@ -26,6 +26,7 @@ class Web:
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self.routes: dict[str, list[Behaviour]] = {}
+        self.otherwise: Behaviour = status(404)
         self.over = threading.Event()
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -48,7 +49,7 @@ class Web:
 
     def next(self, path: str) -> Behaviour:
         with self._lock:
-            behaviours = self.routes.get(path, [status(404)])
+            behaviours = self.routes.get(path, [self.otherwise])
             return behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
 
     def close(self) -> None:
@@ -68,6 +69,9 @@ class Handler(BaseHTTPRequestHandler):
             web.next(self.path)(self)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
