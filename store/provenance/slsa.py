@@ -15,6 +15,7 @@ from __future__ import annotations
 import binascii
 from typing import assert_never
 
+from kiln.store.errors import BadEnvelope
 from kiln.store.provenance.facts import (
     BuildFacts,
     Dependency,
@@ -34,7 +35,9 @@ USAGE_BYPRODUCT = "https://kiln.example/byproducts/usage/v1"
 
 
 def build_statement(facts: Provenance) -> dict[str, Json]:
-    """The statement about a build or a fetch, ready to be signed."""
+    """The statement about a build or a fetch, ready to be signed. Raises BadEnvelope where it could not be read."""
+    if isinstance(facts, FetchFacts) and not facts.location:
+        raise BadEnvelope("a fetch must say where the file came from", expected="a URI", found="none")
     return make_statement(output_subjects(facts.outputs), PREDICATE_TYPE, build_predicate(facts))
 
 

@@ -151,7 +151,11 @@ class Statement:
 
 
 def make_statement(subjects: list[Descriptor], predicate_type: str, predicate: dict[str, Json]) -> dict[str, Json]:
-    """The statement's object, ready for `sign_statement`."""
+    """The statement's object, ready for `sign_statement`. Raises BadEnvelope for too many subjects."""
+    if len(subjects) > MAX_SUBJECTS:
+        raise BadEnvelope(
+            "a statement about too many files", expected=f"at most {MAX_SUBJECTS} subjects", found=str(len(subjects))
+        )
     return {
         "_type": STATEMENT_TYPE,
         "subject": [subject.to_json() for subject in subjects],
@@ -161,8 +165,13 @@ def make_statement(subjects: list[Descriptor], predicate_type: str, predicate: d
 
 
 def sign_statement(statement: Mapping[str, Json], signer: Signer) -> bytes:
-    """The bytes of the envelope's file."""
-    return dsse.emit(dsse.sign(canonical(statement), PAYLOAD_TYPE, signer))
+    """The bytes of the envelope's file. Raises BadEnvelope for one that no reader would take."""
+    data = dsse.emit(dsse.sign(canonical(statement), PAYLOAD_TYPE, signer))
+    if len(data) > dsse.MAX_ENVELOPE:
+        raise BadEnvelope(
+            "a statement is too large", expected=f"at most {dsse.MAX_ENVELOPE} bytes", found=f"{len(data)} bytes"
+        )
+    return data
 
 
 def envelope_digest(data: bytes) -> EnvelopeDigest:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from provenance_samples import BUILDER, OWN, build_facts, content, digest32, fetch_facts, output, run
 
 from kiln.store.digest import EnvelopeDigest, ObjectId, RootDigest
+from kiln.store.errors import BadEnvelope
 from kiln.store.paths import OutputName, StorePath
+from kiln.store.provenance import dsse, statement
 from kiln.store.provenance.facts import (
     HERMETIC_NEEDS,
     BuildFacts,
@@ -240,6 +242,18 @@ def test_a_source_of_the_users_own_has_no_sha256_and_no_envelope() -> None:
     fetched, source = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert fetched["annotations"]["envelope"].startswith("blake3:")
     assert set(source) == {"name", "digest"} and set(source["digest"]) == {"kilnObject", "kilnRoot"}
+
+
+def test_what_no_reader_would_take_is_not_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadEnvelope, match="where the file came from"):
+        build_statement(replace(fetch_facts(), location=""))
+    made = build_statement(build_facts())
+    monkeypatch.setattr(dsse, "MAX_ENVELOPE", len(sign_statement(made, BUILDER)) - 1)
+    with pytest.raises(BadEnvelope, match="too large"):
+        sign_statement(made, BUILDER)
+    monkeypatch.setattr(statement, "MAX_SUBJECTS", 3)
+    with pytest.raises(BadEnvelope, match="too many files"):
+        build_statement(build_facts())
 
 
 def test_content_is_both_digests() -> None:
