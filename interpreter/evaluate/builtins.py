@@ -298,19 +298,18 @@ def out_inside(out: OutValue, sub: str) -> OutValue:
 
 METHODS: Final[dict[str, Callable[..., Any]]] = {"Out.file": out_inside, "Out.dir": out_inside}
 
-EXTERNS: Final[dict[str, Callable[..., Any]]] = {
-    f"std/prelude/{name}": function
-    for name, function in {
-        "derive": derive, "pkg": pkg, "fetch_file": fetch_file, "unpack": unpack,
-        "source": source, "source_file": source_file,
-        "length": len, "map": map_list, "filter": filter_list, "fold": fold, "concat": concat,
-        "reverse": reverse, "any": any_item, "all": all_items, "find": find, "nth": nth,
-        "includes": includes, "unique": unique, "sort": sort, "range": range_list,
-        "to_str": to_str, "to_int": to_int, "join": join, "join_text": join_text, "split": split,
-        "contains": contains, "starts_with": starts_with, "ends_with": ends_with, "replace": replace,
-        "trim": trim, "lower": lower, "upper": upper, "size": size, "slice": slice_text,
-        "map_get": map_get, "map_has": map_has, "map_set": map_set, "map_remove": map_remove,
-        "keys": keys, "values": values,
-        "fail": fail,
-    }.items()
+_PRELUDE: Final[dict[str, Callable[..., Any]]] = {
+    "derive": derive, "pkg": pkg, "fetch_file": fetch_file, "unpack": unpack,
+    "source": source, "source_file": source_file,
+    "length": len, "map": map_list, "filter": filter_list, "fold": fold, "concat": concat,
+    "reverse": reverse, "any": any_item, "all": all_items, "find": find, "nth": nth,
+    "includes": includes, "unique": unique, "sort": sort, "range": range_list,
+    "to_str": to_str, "to_int": to_int, "join": join, "join_text": join_text, "split": split,
+    "contains": contains, "starts_with": starts_with, "ends_with": ends_with, "replace": replace,
+    "trim": trim, "lower": lower, "upper": upper, "size": size, "slice": slice_text,
+    "map_get": map_get, "map_has": map_has, "map_set": map_set, "map_remove": map_remove,
+    "keys": keys, "values": values,
+    "fail": fail,
 }  # fmt: skip
+
+EXTERNS: Final = {f"std/prelude/{name}": function for name, function in _PRELUDE.items()}

@@ -75,8 +75,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0415": (
         "a function of a recipe hides a package",
-        "The functions of a recipe are called again when the package is overridden, so everything that they use must\n"
-        "come from the recipe. This one captured a function that captured a package, an output or a text with\n"
+        "The functions of a recipe are called again when the package is overridden, so everything that they use\n"
+        "must come from the recipe. This one captured a function that captured a package, an output or a text with\n"
         "outputs, which no override could reach. Put it into `deps` or `opts`.",
     ),
     "K0416": (

@@ -10,7 +10,7 @@ directly with their arguments in order, and a value that must be remembered has 
      if (n < 2):
       return n
      _1 = _f7((n - 1))
-     _2 = _v3() if _c3 is None else _c3
+     _2 = _get(3) if _c3 is None else _c3
      return (_1 + _2)
 
 Two ways to compile an expression: `code` gives Python for a whole right-hand side and `small` for an operand;
@@ -29,8 +29,8 @@ from kiln.interpreter.evaluate import shellcode
 from kiln.interpreter.evaluate.comprehend import comprehension
 from kiln.interpreter.evaluate.emit import BLOCKS, DEEP, SPILL, Writer, format_piece, integer, local, row
 from kiln.interpreter.evaluate.patterns import matching
-from kiln.interpreter.evaluate.walk import free_locals
 from kiln.interpreter.evaluate.values import attribute
+from kiln.interpreter.evaluate.walk import free_locals
 from kiln.lang import core
 from kiln.lang.core import (
     Absent,

@@ -37,7 +37,10 @@ def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:
         return
     source = self.small(clause.source)
     at = clause.source.at
-    rest = lambda: _clause(self, e, place + 1, made)  # noqa: E731
+
+    def rest() -> None:
+        _clause(self, e, place + 1, made)
+
     if makes_closures(e.key, e.item, e.clauses[place + 1 :]):
         name, item = "_b" + self.temp()[1:], self.temp()
         self.nested(f"def {name}({item}):", at, lambda: _round(self, clause, item, rest))

@@ -8,6 +8,7 @@ they are touched, so that a large one costs nothing.
 from __future__ import annotations
 
 import _thread
+import gc
 import sys
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -40,15 +41,20 @@ def run_deep(work: Callable[[], _T]) -> _T:
             _deep_threads.discard(_thread.get_ident())
             done.release()
 
+    collecting = gc.isenabled()
     recursion, digits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
     sys.setrecursionlimit(max(recursion, LIMIT))
     sys.set_int_max_str_digits(0)
+    # Values hardly ever form circles, and looking for some among millions takes a third of the time.
+    gc.disable()
     try:
         _start(body)
         done.acquire()
     finally:
         sys.setrecursionlimit(recursion)
         sys.set_int_max_str_digits(digits)
+        if collecting:
+            gc.enable()
     if errors:
         raise errors[0]
     return results[0]

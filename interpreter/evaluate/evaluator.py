@@ -47,10 +47,8 @@ from kiln.store.paths import OutputName
 _T = TypeVar("_T")
 
 
-class TestResult(NamedTuple):
+class Verdict(NamedTuple):
     """What a `test` came to; `report` says why it did not pass."""
-
-    __test__ = False
 
     module: ModuleId
     title: str
@@ -85,8 +83,8 @@ class Evaluator:
         def find() -> Value:
             names = list(path) or [self._default_name(module)]
             value = self._let(module, names[0])
-            for place, label in enumerate(names[1:], 1):
-                value = self._inside(value, label, ".".join(names[:place]))
+            for depth, label in enumerate(names[1:], 1):
+                value = self._inside(value, label, ".".join(names[:depth]))
             return value
 
         return self._run(find)
@@ -99,7 +97,7 @@ class Evaluator:
         core = self.program.modules[module]
         decl = self._linker.declaration(module, name)
         if isinstance(decl, CoreLet):
-            return self._linker.link(self._linker.let(module, name))()
+            return self._linker.get(self._linker.let(module, name).id)
         if isinstance(decl, CoreFn | CoreSet):
             kind = "set" if isinstance(decl, CoreSet) else "function"
             hint = f"`{name}` in {core.path} is a {kind}: it needs arguments, and a `let` of its result can be named"
@@ -186,8 +184,8 @@ class Evaluator:
                     named = label if output == "out" else _joined(label, output)
                     yield Target(named, _item(origin, OutputName(output)))
             case tuple():
-                for place, item in enumerate(value):
-                    yield from self._targets(item, f"{label}[{place}]")
+                for index, item in enumerate(value):
+                    yield from self._targets(item, f"{label}[{index}]")
             case Record():
                 for name, item in value.items():
                     yield from self._targets(item, _joined(label, name))
@@ -223,12 +221,12 @@ class Evaluator:
 
     # ---- tests --------------------------------------------------------------------------------
 
-    def run_tests(self, module: ModuleId) -> list[TestResult]:
+    def run_tests(self, module: ModuleId) -> list[Verdict]:
         """The tests of a module, in its order. Nothing is raised for one that fails."""
-        results: list[TestResult] = []
+        results: list[Verdict] = []
         for index, decl in enumerate(self.program.modules[module].decls):
             if isinstance(decl, CoreTest):
-                results.append(TestResult(module, decl.title, self._test(module, index, decl)))
+                results.append(Verdict(module, decl.title, self._test(module, index, decl)))
         return results
 
     def _test(self, module: ModuleId, index: int, decl: CoreTest) -> Report | None:
@@ -302,4 +300,4 @@ def _noun(value: Any) -> str:
             return "plain data"
 
 
-__all__ = ["EvaluationError", "Evaluator", "Target", "TestResult"]
+__all__ = ["EvaluationError", "Evaluator", "Target", "Verdict"]

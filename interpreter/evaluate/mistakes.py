@@ -130,7 +130,7 @@ def wording(mistake: Mistake) -> Wording:
         case TooDeep(limit):
             return Wording(
                 "K0401", f"the recursion is deeper than {limit:,} calls", "this call is one too many",
-                help="check that every call comes closer to the case that ends it; `fold` walks a list without recursion",
+                help="check that every call comes closer to the case that ends it; `fold` walks a list without it",
             )  # fmt: skip
         case DivisionByZero():
             return Wording(
@@ -214,7 +214,7 @@ def _needs_itself(chain: tuple[str, ...]) -> Wording:
     shown = chain if len(chain) <= 12 else (*chain[:6], f"… {len(chain) - 11} more …", *chain[-5:])
     return Wording(
         "K0405", f"{name} needs itself", "needed again here, while it is being computed",
-        tuple([shown[0], *(f"  needs {step}" for step in shown[1:])]), "one of these needs must go",
+        (shown[0], *(f"  needs {step}" for step in shown[1:])), "one of these needs must go",
     )  # fmt: skip
 
 

@@ -139,8 +139,8 @@ def title(owner: Buildable) -> str:
         case Pkg(drv=Drv(name=name)):
             return f"`{name}`"
         case Pkg(recipe=recipe):
-            name = getattr(recipe, "name_", None)
-            return f"`{name}`" if isinstance(name, str) else "a package"
+            named = getattr(recipe, "name_", None)
+            return f"`{named}`" if isinstance(named, str) else "a package"
         case Fetch(fixed=fixed):
             return f"`{fixed.name}`"
         case Source(name=name):

@@ -129,9 +129,7 @@ def behind_backslash(before: str) -> bool:
 
 def heredoc_opened(before: str) -> tuple[str, bool]:
     """(delimiter, whether it is quoted) of the here-document that a hole stands in, given the script before it."""
-    found = None
-    for found in _OPENED.finditer(before):
-        pass
-    if found is None:
+    opened = list(_OPENED.finditer(before))
+    if not opened:
         return "EOF", False
-    return found[3], bool(found[1] or found[2])
+    return opened[-1][3], bool(opened[-1][1] or opened[-1][2])

@@ -36,7 +36,7 @@ def _hole(self: Compiler, e: Interpolate, place: int) -> str:
         return f"_sh_list({value})"
     if part.context in ("bare", "double", "heredoc") and behind_backslash(before):
         self.out.line("_unsafe('it stands right behind a backslash')", part.at)
-    rule = part.context or "bare"
+    rule: str = part.context or "bare"
     if rule == "bare" and after[:1] in ("<", ">"):
         rule = "redirected"
     if rule == "heredoc":

@@ -158,7 +158,7 @@ def _json_atom(value: Value) -> str | None:
             return json.dumps(text, ensure_ascii=False)
         case _ if value is NONE:
             return "null"
-        case Variant() if not type(value).__slots__:
+        case Variant() if not value.arity:
             return json.dumps(value.con)
         case _:
             opaque = _opaque(value)

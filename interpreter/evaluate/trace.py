@@ -10,6 +10,7 @@ import re
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from kiln.interpreter.evaluate.deep import LIMIT
 from kiln.interpreter.evaluate.mistakes import (
     DivisionByZero,
     Failure,
@@ -19,7 +20,6 @@ from kiln.interpreter.evaluate.mistakes import (
     Wording,
     wording,
 )
-from kiln.interpreter.evaluate.deep import LIMIT
 from kiln.interpreter.evaluate.packages import Buildable, title
 from kiln.interpreter.evaluate.units import Linker, Spot, is_library
 from kiln.lang.report import CompileError, Place, Report

@@ -1,12 +1,13 @@
 """Units: declarations as Python functions, compiled and linked when they are first needed.
 
     function   _f7(a, b)      value form  _w7(_k_a, _k_b)     called by label, fills in what is absent
-    let        _v7(), _c7     default     _v7(), _c7          computes and remembers; the cell, None until then
+    let        _v7(), _c7     default     _v7(), _c7          computes it; its cell, None until `_get(7)`
     set        _s7(a)         member      _m7(self, _env)     of the set's parameters
     test       _t7()
 
 All live in one namespace, so that a call between modules is as direct as one within. Asking for a unit compiles it
-together with everything that it names, in as few pieces as possible: CPython's compiler takes some 60 µs a piece.
+together with everything that it names, in pieces of some size: CPython's compiler takes 60 µs a piece at least, and
+longer a line the longer a piece is.
 A set's members are left out, until one is asked for.
 """
 
@@ -40,7 +41,7 @@ from kiln.lang.core import (
     PathValue,
 )
 
-_PIECE: Final = 20_000
+_PIECE: Final = 1_500
 """Lines of Python that are compiled at once."""
 
 
@@ -85,8 +86,7 @@ class Linker:
         """The lets and defaults that are being computed, outermost first: id to title."""
         self.namespace: dict[str, Any] = {
             "__builtins__": {},
-            "_enter": self._enter,
-            "_leave": self._leave,
+            "_get": self.get,
             **runtime.HELPERS,
         }
         self._decls: dict[tuple[ModuleId, str], CoreDecl] = {}
@@ -98,7 +98,7 @@ class Linker:
                 elif not isinstance(decl, CoreTest):
                     self._decls[module.id, decl.name] = decl
         self._units: dict[tuple[str, ...], Unit] = {}
-        self._titles: dict[int, str] = {}
+        self._cells: dict[int, Unit] = {}
         self._pieces: dict[str, _Piece] = {}
         self._count = 0
 
@@ -174,8 +174,8 @@ class Linker:
             name = f"{prefix}{self._count}"
             found = Unit(self._count, name, self.modules[module], start, title, write)
             self._units[key] = found
-            self._titles[self._count] = title
             if prefix == "_v":
+                self._cells[self._count] = found
                 self.namespace[cell(found)] = None
         return found
 
@@ -200,7 +200,7 @@ class Linker:
             if needed.linked:
                 continue
             needed.linked = True
-            links = _UnitLinks(self)
+            links = _UnitLinks(self, needed.id in self._cells)
             compiler = Compiler(links, needed.name)
             needed.write(needed, compiler)
             pending.extend(links.needs)
@@ -234,19 +234,27 @@ class Linker:
         unit = piece.units[site[1] - 1]
         return Spot(unit, unit.start + piece.ats[site[1] - 1])
 
-    # ---- what generated code calls --------------------------------------------------------------
+    # ---- cells --------------------------------------------------------------------------------
 
-    def _enter(self, id: int) -> None:
-        running = self.running
-        if id in running:
-            titles = list(running.values())
-            chain = titles[list(running).index(id) :]
-            runtime.needs_itself((*chain, chain[0]))
-        running[id] = self._titles[id]
-
-    def _leave(self, id: int, value: Any) -> Any:
-        del self.running[id]
+    def get(self, id: int) -> Any:
+        """The value of a let or default, computed when it is first asked for. Raises Failure."""
+        unit = self._cells[id]
+        namespace = self.namespace
+        name = cell(unit)
+        value = namespace[name]
+        if value is None:
+            if id in self.running:
+                runtime.needs_itself(self._chain(id))
+            self.running[id] = unit.title
+            compute = namespace[unit.name] if unit.linked else self.link(unit)
+            value = namespace[name] = compute()
+            del self.running[id]
         return value
+
+    def _chain(self, id: int) -> tuple[str, ...]:
+        titles = list(self.running.values())
+        chain = titles[list(self.running).index(id) :]
+        return (*chain, chain[0])
 
 
 def cell(unit: Unit) -> str:
@@ -260,8 +268,10 @@ def is_library(module: ModuleId) -> bool:
 class _UnitLinks:
     """What one unit names outside itself."""
 
-    def __init__(self, linker: Linker) -> None:
+    def __init__(self, linker: Linker, once: bool) -> None:
         self.linker = linker
+        self.once = once
+        """Whether the unit's code runs once."""
         self.needs: list[Unit] = []
 
     def _use(self, unit: Unit) -> Unit:
@@ -270,9 +280,12 @@ class _UnitLinks:
         return unit
 
     def _cell_code(self, unit: Unit) -> str:
+        """A cell's value: looked at directly in functions, which may run often."""
         self._use(unit)
+        if self.once:
+            return f"_get({unit.id})"
         name = cell(unit)
-        return f"{unit.name}() if {name} is None else {name}"
+        return f"_get({unit.id}) if {name} is None else {name}"
 
     def _named(self, name: str, value: Any) -> str:
         self.linker.namespace.setdefault(name, value)
@@ -358,15 +371,11 @@ def _passed_on(to: Compiler, own: Global, target: Target, place: int, param: Cor
 
 
 def _write_cell(unit: Unit, to: Compiler, body: Expr) -> None:
-    name = cell(unit)
-    out = to.out = Writer()
-    out.open(f"def {unit.name}():", body.at)
-    out.line(f"global {name}", body.at)
-    out.line(f"_enter({unit.id})", body.at)
-    to.flow(body, "_r")
-    out.line(f"{name} = _leave({unit.id}, _r)", body.at)
-    out.line("return _r", body.at)
-    to.done.append(out)
+    to.function(f"def {unit.name}():", body.at, _nothing, body)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _write_set(linker: Linker, unit: Unit, to: Compiler, decl: CoreSet) -> None:

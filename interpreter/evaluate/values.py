@@ -46,7 +46,7 @@ class Record:
         """A copy, to be changed by who made it and by nobody later."""
         cls = type(self)
         lines = ["def clone(self):", " new = make()"]
-        lines += [f" new.{slot} = self.{slot}" for slot in cls.__slots__]
+        lines += [f" new.{attribute(label)} = self.{attribute(label)}" for label in cls.labels]
         scope: dict[str, Any] = {"make": cls}
         exec("\n".join([*lines, " return new"]), scope)
         cls.clone = scope["clone"]  # type: ignore[method-assign]
@@ -119,9 +119,10 @@ class Variant:
 
     __slots__ = ()
     con: ClassVar[str] = ""
+    arity: ClassVar[int] = 0
 
     def fields(self) -> tuple[Value, ...]:
-        return tuple([getattr(self, slot) for slot in type(self).__slots__])
+        return tuple([getattr(self, f"_{place}") for place in range(self.arity)])
 
 
 _variant_classes: dict[tuple[str, int], type[Variant]] = {}
@@ -132,7 +133,7 @@ def variant_class(con: str, arity: int) -> type[Variant]:
     """The class of `con`'s values. Constructors of one name share it: no two of their types ever meet."""
     found = _variant_classes.get((con, arity))
     if found is None:
-        body = {"__slots__": tuple(f"_{place}" for place in range(arity)), "con": con}
+        body = {"__slots__": tuple(f"_{place}" for place in range(arity)), "con": con, "arity": arity}
         found = _variant_classes[con, arity] = type("Variant", (Variant,), body)
     return found
 
@@ -192,23 +193,32 @@ class Text:
 def text_of(pieces: tuple[str | Text | OutValue, ...]) -> str | Text:
     """The pieces joined: a str if none of them carries an output."""
     parts: list[str | OutValue] = []
-    run: list[str] = []
+    run = ""
     for piece in pieces:
         if type(piece) is str:
-            run.append(piece)
-            continue
-        for part in piece.parts if type(piece) is Text else (piece,):
-            if type(part) is str:
-                run.append(part)
-                continue
-            if joined := "".join(run):
-                parts.append(joined)
-            run.clear()
-            parts.append(part)  # type: ignore[arg-type]
+            run += piece
+        elif type(piece) is OutValue:
+            if run:
+                parts.append(run)
+                run = ""
+            parts.append(piece)
+        else:
+            inner: tuple[str | OutValue, ...] = piece.parts  # type: ignore[union-attr]
+            first, last = inner[0], inner[-1]
+            if run and type(first) is str:
+                parts.append(run + first)
+                inner = inner[1:]
+            elif run:
+                parts.append(run)
+            run = ""
+            if type(last) is str and inner:
+                run = last
+                inner = inner[:-1]
+            parts += inner
     if not parts:
-        return "".join(run)
-    if joined := "".join(run):
-        parts.append(joined)
+        return run
+    if run:
+        parts.append(run)
     return Text(tuple(parts))
 
 
