@@ -18,6 +18,7 @@ unpacked. Devices, sockets and fifos are refused.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from kiln.interpreter.fetch.errors import Collision, Escapes
 
 EntryPath: TypeAlias = tuple[bytes, ...]
 
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 MAX_COMPONENT = 255
 MAX_DEPTH = 128
 MAX_PATH = 4095
@@ -78,7 +80,7 @@ def parse_path(raw: bytes) -> EntryPath:
             raise _refused("an entry that climbs out of its directory", raw)
         if len(part) > MAX_COMPONENT:
             raise _refused("an entry with a name that is too long", raw)
-        if _has_control(part):
+        if _CONTROL.search(part):
             raise _refused("an entry with a control character in its name", raw)
     return parts
 
@@ -86,7 +88,7 @@ def parse_path(raw: bytes) -> EntryPath:
 def check_target(path: EntryPath, target: bytes) -> bytes:
     """The target of a symlink at `path`, if it may have it. Raises Escapes."""
     name = b"/".join(path)
-    if not target or len(target) > MAX_PATH or _has_control(target):
+    if not target or len(target) > MAX_PATH or _CONTROL.search(target):
         raise _refused("a symlink with a target that no path can be", name, target)
     if target.startswith(b"/"):
         return target
@@ -99,10 +101,6 @@ def check_target(path: EntryPath, target: bytes) -> bytes:
         elif part not in (b"", b"."):
             depth += 1
     return target
-
-
-def _has_control(text: bytes) -> bool:
-    return any(byte < 32 or byte == 127 for byte in text)
 
 
 def _refused(message: str, name: bytes, target: bytes | None = None) -> Escapes:

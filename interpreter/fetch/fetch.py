@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -183,6 +184,8 @@ class _Fetch:
 
         with Sink(self.part) as sink:
             try:
+                if not stat.S_ISREG(os.stat(path).st_mode):
+                    raise _Missed(Outcome.LOCAL, "no regular file")
                 with LocalFileSystem().open(os.fsdecode(path), "rb") as file:
                     while block := file.read(_BLOCK):
                         sink.write(block)
@@ -237,15 +240,25 @@ class _Fetch:
     def _keep(self, source: Source, came: _Came) -> None:
         """Put the wrong file where it can be looked at, under its own digest."""
         _, size, blake3, sha256 = came.received
-        folder = self.config.keep_dir or os.path.dirname(self.dest)
-        os.makedirs(folder, exist_ok=True)
-        kept = os.path.join(folder, f"mismatch-{sha256[:16]}-{self.fixed.name}")
         notes = tuple(_promise_kept(self.part, came.promise))
-        os.rename(self.part, kept)
+        kept = self._put_aside(f"mismatch-{sha256[:16]}-{self.fixed.name}")
         self.mismatches.append(Mismatch(came.place, size, blake3, sha256, kept, notes))
         self.attempts.append(
             Attempt(source.text, came.place, Outcome.MISMATCH, self._text(self._found(blake3, sha256)))
         )
+
+    def _put_aside(self, name: str) -> str:
+        """Move the part where it can be looked at: the configured folder or, if that is not to be had, beside
+        the destination."""
+        for folder in filter(None, (self.config.keep_dir, os.path.dirname(os.path.abspath(self.dest)))):
+            kept = os.path.join(folder, name)
+            try:
+                os.makedirs(folder, exist_ok=True)
+                os.replace(self.part, kept)
+                return kept
+            except OSError:
+                continue  # another file system, or no permission
+        return self.part
 
     def _text(self, value: bytes) -> str:
         return f"{self.fixed.algorithm}:{value.hex()}"

@@ -99,7 +99,7 @@ def _submodules(items: list[_Item]) -> tuple[str, ...]:
 def _archive(tree: str, sink: Sink) -> None:
     from kiln.store.archive import canonical_tar
 
-    canonical_tar(tree, sink)
+    canonical_tar(tree, sink.write)
 
 
 class _Git:

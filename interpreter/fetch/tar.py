@@ -151,7 +151,7 @@ def _checksum_fits(block: bytes) -> bool:
         return False
     rest = block[:148] + b" " * 8 + block[156:]
     unsigned = sum(rest)
-    return wanted in (unsigned, unsigned - 256 * sum(byte > 127 for byte in rest))
+    return wanted == unsigned or wanted == unsigned - 256 * sum(byte > 127 for byte in rest)
 
 
 def _text(field: bytes) -> bytes:

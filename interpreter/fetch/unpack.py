@@ -12,6 +12,7 @@ the directories that are dropped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -121,7 +122,7 @@ def _target(target: EntryPath, strip: int, entry: Entry) -> EntryPath:
 
 def _too_short(entry: Entry, strip: int) -> Entry:
     raise NothingLeft(
-        f"an entry with no name below {strip} leading components",
+        f"an entry with no name below {strip} leading components" if strip else "a file without a name",
         found=shown(b"/".join(entry.path)),
         help="unpack with a smaller strip",
     )
@@ -155,4 +156,5 @@ def _clear(dest: str, *, itself: bool) -> None:
         else:
             os.unlink(path)
     if itself:
-        os.rmdir(dest)
+        with contextlib.suppress(OSError):  # what is left must not hide why the archive was refused
+            os.rmdir(dest)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -284,6 +285,51 @@ def test_no_source_at_all(patient, dest):
     with pytest.raises(NotDelivered) as caught:
         get(dest, patient)
     assert caught.value.attempts == ()
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "device"])
+def test_what_is_no_regular_file_is_not_read(patient, dest, tmp_path, kind):
+    path = {"directory": tmp_path, "fifo": tmp_path / "fifo", "device": "/dev/zero"}[kind]
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(NotDelivered) as caught:
+        get(dest, patient, f"file://{path}")
+    assert caught.value.attempts[0].detail == "no regular file"
+
+
+def test_a_folder_for_wrong_files_that_cannot_be_made(web, patient, dest, tmp_path):
+    (tmp_path / "occupied").write_text("")
+    config = dataclasses.replace(patient, keep_dir=str(tmp_path / "occupied" / "x"))
+    with pytest.raises(HashMismatch) as caught:
+        get(dest, config, web.serve("/file", body(b"wrong")))
+    assert os.path.dirname(caught.value.kept) == str(dest.parent)
+
+
+def test_an_interrupt_ends_the_fetch_and_leaves_nothing(web, dest):
+    """The server has the client interrupted once it holds a part of the file."""
+
+    def interrupt(handler):
+        handler.head(200, len(DATA))
+        handler.wfile.write(DATA[:1000])
+        handler.wfile.flush()
+        os.kill(int(handler.headers["X-Pid"]), signal.SIGINT)
+        handler.server.web.over.wait(60)
+        handler.close_connection = True
+
+    web.serve("/file", interrupt)
+    code = f"""
+import os
+from kiln.interpreter.derivation import Fixed
+from kiln.interpreter.fetch import download
+from kiln.interpreter.fetch.config import FetchConfig
+from kiln.interpreter.fetch.fetch import fetch_fixed
+headers = download._Transfer._headers
+download._Transfer._headers = lambda self, validator: {{**headers(self, validator), "X-Pid": str(os.getpid())}}
+fetch_fixed(Fixed("f", False, "sha256", bytes(32)), [{web.url("/file")!r}], {str(dest)!r}, FetchConfig())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert os.listdir(dest.parent) == []
 
 
 def test_several_fetches_at_once(web, patient, dest):
