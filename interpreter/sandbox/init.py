@@ -11,13 +11,15 @@ Stand-alone: imported by the launcher under `python -I -S`.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import resource
 import select
 import signal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from kiln.interpreter.sandbox import syscalls, wire
+from kiln.interpreter.sandbox import syscalls, wire, world
+from kiln.interpreter.sandbox.answers import answer
 from kiln.interpreter.sandbox.execute import Workshop
 from kiln.interpreter.sandbox.operations import Builder, Operation, Plan, ResourceLimit
 
@@ -63,12 +65,19 @@ def namespaces_of(process: str) -> dict[str, str]:
     return {name: os.readlink(f"/proc/{process}/ns/{name}") for name in NAMESPACES}
 
 
+class Filters(NamedTuple):
+    """The system call filter, once with the calls that process 1 answers, once where a listener is refused."""
+
+    asking: bytes
+    plain: bytes
+
+
 class Surroundings(NamedTuple):
-    """What process 1 inherits: the channel to Kiln, the log's pipe, the filter, and the launcher's namespaces."""
+    """What process 1 inherits: the channel to Kiln, the log's pipe, the filters, and the launcher's namespaces."""
 
     report: _socket.socket
     log: int
-    program: bytes
+    filters: Filters
     outside: dict[str, str]
 
 
@@ -81,12 +90,17 @@ def run_init(plan: Plan, shop: Workshop, around: Surroundings, alive: int) -> No
         perform(shop, plan.inside)
         # Neither traceable nor visible; the builder's own exec makes the builder so again.
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        wake = _wake_on_children()
         builder = os.fork()
         if builder == 0:
-            _run_builder(plan.builder, around)
+            ours.close()
+            _run_builder(plan.builder, around, theirs)
+        theirs.close()
         os.close(around.log)
-        syscalls.set_capabilities(0)
-        wire.send(around.report, {"exited": _reap_until(builder)})
+        # To answer a call, its caller's memory is written to.
+        syscalls.set_capabilities(1 << syscalls.CAP_SYS_PTRACE)
+        wire.send(around.report, {"exited": _serve(builder, wake, ours)})
     except Exception as error:
         wire.send(around.report, failure_message("process 1", error))
     finally:
@@ -111,15 +125,60 @@ def _die_with_launcher(alive: int) -> None:
         os._exit(1)
 
 
-def _reap_until(builder: int) -> int:
-    """Reap every child, also those that the builder's descendants left; the builder's wait status."""
+def _wake_on_children() -> int:
+    """A descriptor that can be read when a child has ended."""
+    wake, waker = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    return wake
+
+
+def _serve(builder: int, wake: int, filters: _socket.socket) -> int:
+    """Reap children and answer calls until the builder ends; its wait status."""
+    listener: int | None = None
+    events = select.poll()
+    events.register(wake, select.POLLIN)
+    events.register(filters.fileno(), select.POLLIN)
     while True:
-        pid, status = os.waitpid(-1, 0)
+        ready = dict(events.poll())
+        if wake in ready:
+            os.read(wake, 4096)
+        status = _reap(builder)
+        if status is not None:
+            return status
+        if filters.fileno() in ready:
+            events.unregister(filters.fileno())
+            listener = _receive_listener(filters)
+            if listener is not None:
+                events.register(listener, select.POLLIN)
+        if listener is not None and listener in ready:
+            if ready[listener] & select.POLLIN:
+                answer(listener)
+            else:
+                events.unregister(listener)
+
+
+def _reap(builder: int) -> int | None:
+    """Reap every child that has ended, also those that the builder's descendants left; the builder's wait status."""
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == builder:
             return status
+        if pid == 0:
+            return None
 
 
-def _run_builder(builder: Builder, around: Surroundings) -> NoReturn:
+def _receive_listener(filters: _socket.socket) -> int | None:
+    _, ancillary, _, _ = filters.recvmsg(1, _socket.CMSG_SPACE(4))
+    filters.close()
+    for _, _, data in ancillary:
+        return int.from_bytes(data[:4], "little")
+    return None
+
+
+def _run_builder(builder: Builder, around: Surroundings, filters: _socket.socket) -> NoReturn:
     step = "builder"
     try:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
@@ -131,7 +190,7 @@ def _run_builder(builder: Builder, around: Surroundings) -> NoReturn:
         syscalls.empty_bounding_set()
         syscalls.set_capabilities(0)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        syscalls.install_filter(around.program, syscalls.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+        degraded += _install_filter(around.filters, filters)
         wire.send(around.report, {"ready": _facts(around.outside), "degraded": degraded})
         step = "Exec"
         os.execve(builder.argv[0], builder.argv, dict(builder.env))
@@ -139,6 +198,22 @@ def _run_builder(builder: Builder, around: Surroundings) -> NoReturn:
         wire.send(around.report, failure_message(step, error))
     finally:
         os._exit(_EXEC_FAILED)
+
+
+def _install_filter(programs: Filters, filters: _socket.socket) -> list[str]:
+    """Install the filter and hand its listener to process 1; what is missing where there can be no listener."""
+    flags = syscalls.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    try:
+        listener = syscalls.install_filter(programs.asking, flags | syscalls.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    except OSError as error:
+        # EBUSY: Kiln itself runs under a filter that has a listener, as in some containers.
+        if error.errno != errno.EBUSY:
+            raise
+        syscalls.install_filter(programs.plain, flags)
+        return ["the kernel's release and the memory's size are the host's"]
+    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, "little"))
+    filters.sendmsg([b"1"], [rights])
+    return []
 
 
 def _set_streams(log: int) -> None:
@@ -188,6 +263,8 @@ def _facts(outside: dict[str, str]) -> dict[str, bool]:
     facts["no_new_privileges"] = status["NoNewPrivs"] == "1"
     facts["no_capabilities"] = capabilities == {0}
     facts["fixed_addresses"] = _read("/proc/self/personality").strip() == "00040000"
+    uname = os.uname()
+    facts["host_hidden"] = (uname.nodename, uname.release) == (world.HOST, world.RELEASE)
     facts["root_read_only"] = bool(os.statvfs("/").f_flag & os.ST_RDONLY)
     return facts
 

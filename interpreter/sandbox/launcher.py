@@ -29,7 +29,7 @@ from typing import NoReturn
 
 from kiln.interpreter.sandbox import seccomp, syscalls, wire
 from kiln.interpreter.sandbox.execute import Workshop
-from kiln.interpreter.sandbox.init import Surroundings, failure_message, namespaces_of, perform, run_init
+from kiln.interpreter.sandbox.init import Filters, Surroundings, failure_message, namespaces_of, perform, run_init
 from kiln.interpreter.sandbox.operations import Builder, Plan, decode_plan, encode_plan
 
 _DESCRIPTORS = 2
@@ -39,7 +39,7 @@ _ANY_PLAN = encode_plan(Plan((), (), Builder(("",), (), "", 0, (), 0, 0)))
 def main() -> NoReturn:
     """Serve the control socket on descriptor 0 until it closes."""
     control = _take_control()
-    program = seccomp.build_filter(ask=False)
+    filters = Filters(seccomp.build_filter(ask=True), seccomp.build_filter(ask=False))
     outside = namespaces_of("self")
     # Builders inherit this: Python ignores SIGPIPE, and whoever started it may have ignored or blocked others.
     syscalls.reset_signals()
@@ -54,14 +54,14 @@ def main() -> NoReturn:
         launcher = os.getpid()
         if os.fork() == 0:
             os.close(waiting)
-            _stand_by(control, taken, launcher, program, outside)
+            _stand_by(control, taken, launcher, filters, outside)
         os.close(taken)
         _until_taken(waiting, control)
         os.close(waiting)
 
 
 def _stand_by(
-    control: _socket.socket, taken: int, launcher: int, program: bytes, outside: dict[str, str]
+    control: _socket.socket, taken: int, launcher: int, filters: Filters, outside: dict[str, str]
 ) -> NoReturn:
     """Wait for a request, let the launcher fork the next process to wait, and serve the request."""
     _die_with(launcher)
@@ -74,7 +74,7 @@ def _stand_by(
     os.close(taken)
     control.close()
     channel = _socket.socket(fileno=descriptors[0])
-    _run_sandbox(channel, Surroundings(channel, descriptors[1], program, outside), launcher)
+    _run_sandbox(channel, Surroundings(channel, descriptors[1], filters, outside), launcher)
 
 
 def _until_taken(waiting: int, control: _socket.socket) -> None:

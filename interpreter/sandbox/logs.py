@@ -15,6 +15,7 @@ A log without its end is one whose writer was killed, or still writes. A piece t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
@@ -53,9 +54,15 @@ class Piece(NamedTuple):
 
 
 class LogWriter:
-    """Writes a log. `write` is meant to be `run_sandbox`'s `log`: an empty piece says that output pauses."""
+    """Writes a log, in place of one that is there.
+
+    `write` is meant to be `run_sandbox`'s `log`: an empty piece says that output pauses.
+    """
 
     def __init__(self, path: str) -> None:
+        # A new file: whoever reads the old one goes on reading the old one.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._began = time.monotonic()
         self._buffer = bytearray()

@@ -22,6 +22,8 @@ import errno
 import struct
 from typing import NamedTuple, TypeAlias
 
+from kiln.interpreter.sandbox.answers import SYSINFO, UNAME
+
 AUDIT_ARCH_X86_64 = 0xC000003E
 RET_ALLOW = 0x7FFF0000
 RET_ERRNO = 0x00050000
@@ -209,8 +211,7 @@ RULES: dict[int, Rule] = {
     16: RefuseWhen((Among(1, (_TIOCSTI, _TIOCLINUX)),), errno.EPERM),  # ioctl
 }
 
-ASKED = (63, 99)
-"""uname and sysinfo."""
+ASKED = (UNAME, SYSINFO)
 
 
 def assemble(rules: dict[int, Rule], first_unknown: int = FIRST_UNKNOWN) -> tuple[Instruction, ...]:
@@ -241,7 +242,8 @@ def _merge(leaves: list[tuple[int, Rule]]) -> list[tuple[int, Rule]]:
     """(first number, rule) for each stretch of numbers with one rule."""
     merged: list[tuple[int, Rule]] = []
     for leaf in leaves:
-        if not merged or merged[-1][1] != leaf[1]:
+        # Named tuples of two types are equal when their fields are.
+        if not merged or (type(merged[-1][1]), merged[-1][1]) != (type(leaf[1]), leaf[1]):
             merged.append(leaf)
     return merged
 

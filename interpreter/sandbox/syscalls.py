@@ -58,6 +58,7 @@ _NR_MOVE_MOUNT = 429
 _NR_CLOSE_RANGE = 436
 _NR_MOUNT_SETATTR = 442
 
+CAP_SYS_PTRACE = 19
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
@@ -65,6 +66,7 @@ _IFF_UP_RUNNING = 0x41
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
+_libc.process_vm_writev.restype = ctypes.c_ssize_t
 
 
 class _MountAttr(ctypes.Structure):
@@ -90,6 +92,10 @@ class _CapData(ctypes.Structure):
 
 class _SockFprog(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 class _IfReq(ctypes.Structure):
@@ -267,6 +273,19 @@ def install_filter(program: bytes, flags: int) -> int:
             "seccomp",
         )
     )
+
+
+def write_memory(process: int, address: int, data: bytes) -> None:
+    """process_vm_writev(2): write into another process where it may write itself."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    local = _Vector(ctypes.addressof(buffer), len(data))
+    remote = _Vector(address, len(data))
+    one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    written = _libc.process_vm_writev(
+        ctypes.c_int(process), ctypes.byref(local), one, ctypes.byref(remote), one, none
+    )
+    if _check(written, "process_vm_writev", str(process)) != len(data):
+        raise OSError(errno.EFAULT, "process_vm_writev: only a part was written", str(process))
 
 
 def raise_loopback(socket_fd: int) -> None:
