@@ -1,0 +1,122 @@
+"""The store's invariants, all of them, checked on one snapshot of the index:
+
+1  what is registered is there, with a small file that proves itself and says the same
+2  its references are registered, and know it as a referrer; nothing else claims to refer
+3  what lies in store/ is registered, unless a running process is just committing it
+4  claims, their two indexes and their witnesses name each other
+5  every object is in the log once
+6  the envelope of every witness that was made here is there
+"""
+
+from __future__ import annotations
+
+import os
+
+from kiln.store import tables
+from kiln.store.digest import ObjectId
+from kiln.store.errors import StoreError
+from kiln.store.index import Environment, Txn
+from kiln.store.info import ObjectInfo, decode_row
+from kiln.store.layout import Layout
+from kiln.store.records import decode_claim
+from kiln.store.verify import Problem, read_meta, verify_object
+
+
+def check_store(layout: Layout, index: Environment, *, contents: bool) -> list[Problem]:
+    """Everything that breaks an invariant. With `contents`, every object is read whole."""
+    entries = sorted(os.listdir(layout.store))
+    infos, problems = index.view(_index_problems)
+    problems += _disk_problems(layout, infos, contents=contents)
+    registered = {info.path.base for info in infos}
+    orphans = [name for name in entries if name not in registered]
+    if orphans:
+        now = {info.path.base for info in index.view(_infos)}
+        problems += [Problem(name, "it is in the store but not registered") for name in orphans if name not in now]
+    problems += _missing_envelopes(layout, index)
+    return problems
+
+
+def _infos(txn: Txn) -> list[ObjectInfo]:
+    return [decode_row(key, row) for key, row in txn.items(tables.OBJECTS)]
+
+
+def _index_problems(txn: Txn) -> tuple[list[ObjectInfo], list[Problem]]:
+    infos = _infos(txn)
+    problems = [*_reference_problems(txn, infos), *_claim_problems(txn)]
+    logged = [value for _, value in txn.items(tables.LOG)]
+    if sorted(logged) != [info.id for info in infos]:
+        problems.append(Problem("log", "it does not name every object once"))
+    return infos, problems
+
+
+def _reference_problems(txn: Txn, infos: list[ObjectInfo]) -> list[Problem]:
+    known = {info.id for info in infos}
+    wanted = {(reference, info.id) for info in infos for reference in info.references}
+    found = {(ObjectId(key), ObjectId(value)) for key, value in txn.items(tables.REFERRERS)}
+    problems = [
+        Problem(str(info.path), f"it refers to {reference.short}, which is not registered")
+        for info in infos
+        for reference in info.references
+        if reference not in known
+    ]
+    problems += [Problem(pair[1].short, "its reference does not know it") for pair in sorted(wanted - found)]
+    problems += [Problem(pair[1].short, "it is named as a referrer but is none") for pair in sorted(found - wanted)]
+    return problems
+
+
+def _claim_problems(txn: Txn) -> list[Problem]:
+    problems = []
+    claims = {}
+    for digest, data in txn.items(tables.CLAIMS):
+        try:
+            claims[digest] = decode_claim(data)
+        except StoreError as error:
+            problems.append(Problem(digest.hex()[:12], error.message))
+    for table, keys in (
+        (tables.BY_RESOLVED, {(claim.resolved, digest) for digest, claim in claims.items()}),
+        (tables.PRODUCERS, {(claim.object, digest) for digest, claim in claims.items()}),
+    ):
+        if {(key, value) for key, value in txn.items(table)} != {(bytes(k), v) for k, v in keys}:
+            problems.append(Problem(table.name, "it does not name every claim once"))
+    for key, row in txn.items(tables.WITNESSES):
+        claim = claims.get(key[:32])
+        if claim is None:
+            problems.append(Problem(key.hex()[64:76], "a witness without its claim"))
+            continue
+        try:
+            tables.decode_witnessed(claim, row)
+        except StoreError as error:
+            problems.append(Problem(key.hex()[64:76], error.message))
+    return problems
+
+
+def _disk_problems(layout: Layout, infos: list[ObjectInfo], *, contents: bool) -> list[Problem]:
+    problems = []
+    for info in infos:
+        base, where = info.path.base, str(info.path)
+        if contents:
+            problems += verify_object(layout, info)
+            continue
+        if not os.path.lexists(f"{layout.store}/{base}"):
+            problems.append(Problem(where, "it is registered but not there"))
+        try:
+            if read_meta(layout, base).info != info:
+                problems.append(Problem(where, "its small file and the index contradict each other"))
+        except StoreError as error:
+            problems.append(Problem(where, error.message))
+    return problems
+
+
+def _missing_envelopes(layout: Layout, index: Environment) -> list[Problem]:
+    def body(txn: Txn) -> list[tables.Witnessed]:
+        return tables.witnessed(txn, [key for key, _ in txn.items(tables.CLAIMS)])
+
+    try:
+        found = index.view(body)
+    except StoreError as error:
+        return [Problem("claims", error.message)]
+    return [
+        Problem(item.witness.envelope.short, "the envelope of a witness made here is missing")
+        for item in found
+        if item.origin == "built" and not os.path.lexists(f"{layout.envelopes}/{item.witness.envelope.hex()}.json")
+    ]

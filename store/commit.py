@@ -1,0 +1,239 @@
+"""Committing: how objects and records become part of the store, whole or not at all.
+
+    1  everything lies under .tmp: objects where they were built, their small files, records, envelopes
+    2  an intent file names what is about to move; one syncfs makes all of it durable
+    3  rename into place without replacing; the top directory, which its owner could not rename at mode 0555,
+       gets that mode now
+    4  sync the folders that got a new entry
+    5  one LMDB transaction registers the lot; the intent goes
+
+A crash before step 5 leaves orphans that the intent names: recovery adopts those that verify. What is
+registered has always been synced. When the target of a rename is there, it is another process' commit of the
+same object, or an orphan: equal bytes are kept, others are moved to the trash.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgpack
+
+from kiln.store import tables
+from kiln.store.digest import EnvelopeDigest, blob_digest
+from kiln.store.disk import disk_errors, exists_at, open_directory, rename_new, write_all
+from kiln.store.failpoint import failpoint
+from kiln.store.index import Environment, Txn
+from kiln.store.info import ObjectInfo
+from kiln.store.ingest import MTIME_NS, Measure, ingest
+from kiln.store.layout import Layout
+from kiln.store.meta import ObjectMeta, encode_meta
+from kiln.store.recordfile import encode_resolution_file, encode_witness_file, resolution_file, witness_file
+from kiln.store.records import Resolution
+from kiln.store.session import INTENT, Session
+from kiln.store.trash import to_trash
+
+_DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Staged(NamedTuple):
+    """An object that is normalised and hashed, and lies as `entry` in `folder` on the store's file system."""
+
+    meta: ObjectMeta
+    folder: str
+    entry: bytes
+
+    @property
+    def physical(self) -> str:
+        return os.path.join(self.folder, os.fsdecode(self.entry))
+
+
+class Records(NamedTuple):
+    """What is registered together with objects. Envelopes are the bytes of DSSE envelopes."""
+
+    witnesses: tuple[tables.Witnessed, ...] = ()
+    resolutions: tuple[Resolution, ...] = ()
+    envelopes: tuple[bytes, ...] = ()
+
+
+class _Move(NamedTuple):
+    """A file drafted in the session's folder, on its way to `name` in `folder`."""
+
+    draft: str
+    folder: str
+    name: str
+
+
+class Intent(NamedTuple):
+    """What a commit moves: store entries, and names of record files."""
+
+    objects: tuple[str, ...]
+    records: tuple[str, ...]
+
+    def encode(self) -> bytes:
+        packed: bytes = msgpack.packb([1, list(self.objects), list(self.records)])
+        return packed
+
+
+def decode_intent(data: bytes) -> Intent:
+    """An intent; an empty one when the file was not written whole, which is before anything moved."""
+    try:
+        version, objects, records = msgpack.unpackb(data)
+        if version != 1:
+            raise ValueError("another version")
+        return Intent(tuple(map(str, objects)), tuple(map(str, records)))
+    except (ValueError, TypeError):
+        return Intent((), ())
+
+
+def commit(layout: Layout, index: Environment, session: Session, staged: Iterable[Staged], records: Records) -> None:
+    """Make objects and records part of the store, in one transaction; objects before those that refer to them.
+
+    Raises NoSpace, StoreLocked, Damaged, StoreError. What was registered when it fails is nothing; what moved
+    is finished or undone by the recovery that the next open does.
+    """
+    objects = list(staged)
+    moves = [*_draft_metas(layout, session, objects), *_draft_records(layout, session, records)]
+    failpoint("commit:staged")
+    intent = _write_intent(session, objects, moves)
+    failpoint("commit:intent")
+    session.sync()
+    failpoint("commit:synced")
+    with disk_errors("moving objects into the store"):
+        _place_objects(layout, objects)
+        for move in moves:
+            os.rename(move.draft, f"{move.folder}/{move.name}", src_dir_fd=session.fd)
+        failpoint("commit:renamed")
+        _sync_folders([layout.store] if objects else [], moves)
+    failpoint("commit:directories-synced")
+
+    def body(txn: Txn) -> None:
+        register(txn, [item.meta.info for item in objects], records)
+        failpoint("commit:in-transaction")
+
+    index.update(body)
+    failpoint("commit:registered")
+    with disk_errors("finishing a commit"):
+        os.unlink(intent, dir_fd=session.fd)
+
+
+def register(txn: Txn, infos: Iterable[ObjectInfo], records: Records) -> None:
+    """The rows of a commit. References come before their referrers in `infos`, or are registered already."""
+    for info in infos:
+        tables.put_object(txn, info)
+    for item in records.witnesses:
+        tables.put_witness(txn, item)
+    for resolution in records.resolutions:
+        tables.put_resolution(txn, resolution)
+
+
+def discard(item: Staged, layout: Layout) -> None:
+    """Throw away a staged object that the store has already."""
+    with disk_errors("removing a second copy"):
+        folder_fd = open_directory(item.folder)
+        try:
+            to_trash(layout, folder_fd, item.entry)
+        finally:
+            os.close(folder_fd)
+
+
+def envelope_digest(data: bytes) -> EnvelopeDigest:
+    return EnvelopeDigest(blob_digest(data))
+
+
+def envelope_file(digest: EnvelopeDigest) -> str:
+    return f"{digest.hex()}.json"
+
+
+def _draft_metas(layout: Layout, session: Session, objects: Iterable[Staged]) -> list[_Move]:
+    return [_Move(_draft(session, encode_meta(item.meta)), layout.meta, item.meta.info.path.base) for item in objects]
+
+
+def _draft_records(layout: Layout, session: Session, records: Records) -> list[_Move]:
+    moves = []
+    for item in records.witnesses:
+        draft = _draft(session, encode_witness_file(item))
+        moves.append(_Move(draft, layout.records, witness_file(item.witness)))
+    for resolution in records.resolutions:
+        draft = _draft(session, encode_resolution_file(resolution))
+        moves.append(_Move(draft, layout.records, resolution_file(resolution)))
+    for data in records.envelopes:
+        moves.append(_Move(_draft(session, data), layout.envelopes, envelope_file(envelope_digest(data))))
+    return moves
+
+
+def _draft(session: Session, data: bytes, name: str | None = None) -> str:
+    name = name or session.fresh("draft-")
+    with disk_errors("writing a record"):
+        fd = os.open(name, _DRAFT, 0o444, dir_fd=session.fd)
+        try:
+            write_all(fd, data)
+            session.layout.owner.take(fd)
+        finally:
+            os.close(fd)
+    return name
+
+
+def _write_intent(session: Session, objects: Iterable[Staged], moves: Iterable[_Move]) -> str:
+    intent = Intent(
+        tuple(item.meta.info.path.base for item in objects),
+        tuple(move.name for move in moves if move.folder == session.layout.records),
+    )
+    return _draft(session, intent.encode(), session.fresh(INTENT))
+
+
+def _place_objects(layout: Layout, objects: Iterable[Staged]) -> None:
+    store_fd = open_directory(layout.store)
+    try:
+        for item in objects:
+            _place(layout, store_fd, item)
+            failpoint("commit:object-renamed")
+    finally:
+        os.close(store_fd)
+
+
+def _place(layout: Layout, store_fd: int, item: Staged) -> None:
+    """Rename one object into the store, or find it there."""
+    base = item.meta.info.path.base.encode()
+    folder_fd = open_directory(item.folder)
+    try:
+        while True:
+            try:
+                rename_new(folder_fd, item.entry, store_fd, base)
+                break
+            except FileExistsError:
+                if is_intact(store_fd, base, item.meta):
+                    break
+                to_trash(layout, store_fd, base)
+    finally:
+        os.close(folder_fd)
+    seal(store_fd, base, item.meta)
+
+
+def is_intact(store_fd: int, base: bytes, meta: ObjectMeta) -> bool:
+    """Whether what lies there has the bytes that the manifest says."""
+    if not exists_at(store_fd, base):
+        return False
+    return ingest(store_fd, base, Measure()).manifest.root == meta.info.root
+
+
+def seal(store_fd: int, base: bytes, meta: ObjectMeta) -> None:
+    """Give an object's top directory its last mode and time. Harmless when it has them."""
+    if meta.info.kind != "tree":
+        return
+    fd = open_directory(base, store_fd)
+    try:
+        os.utime(fd, ns=(MTIME_NS, MTIME_NS))
+        os.fchmod(fd, 0o555)
+    finally:
+        os.close(fd)
+
+
+def _sync_folders(folders: Iterable[str], moves: Iterable[_Move]) -> None:
+    for folder in sorted({*folders, *(move.folder for move in moves)}):
+        fd = open_directory(folder)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

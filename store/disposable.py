@@ -1,0 +1,74 @@
+"""What the store remembers to save work, and may forget: any error empties it.
+
+    sha256   blob's BLAKE3 → SHA-256
+    archive  tree's root digest → BLAKE3 ‖ SHA-256 of its canonical archive
+    stat     for a stat cache of sources; used: when an object was last wanted; negative: look-ups that failed
+
+It has an environment of its own, so that losing it loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from kiln.store.errors import StoreError
+from kiln.store.index import Environment, Table
+from kiln.store.layout import Layout
+
+SHA256 = Table("sha256")
+ARCHIVE = Table("archive")
+STAT = Table("stat")
+USED = Table("used")
+NEGATIVE = Table("negative")
+TABLES = (SHA256, ARCHIVE, STAT, USED, NEGATIVE)
+_FIRST_MAP = 8 << 20
+_LIMIT = 1.0
+"""Seconds to wait for another writer before doing without."""
+
+
+class Memo:
+    """Reads and writes the disposable environment; never raises for it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._env: Environment | None = self._open()
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        if self._env is None:
+            return None
+        try:
+            return self._env.view(lambda txn: txn.get(table, key))
+        except StoreError:
+            self._empty()
+            return None
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        if self._env is None:
+            return
+        try:
+            self._env.update(lambda txn: txn.put(table, key, value), _LIMIT)
+        except StoreError as error:
+            if error.code not in ("K0706", "K0707"):
+                self._empty()
+
+    def close(self) -> None:
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def _open(self) -> Environment | None:
+        try:
+            return Environment.shared(self._layout, self._layout.disposable, TABLES, _FIRST_MAP)
+        except StoreError:
+            return None
+
+    def _empty(self) -> None:
+        """Away with it; a process that has it open goes on with its own copy until it ends."""
+        self.close()
+        aside = f"{self._layout.trash}/disposable.{os.urandom(8).hex()}"
+        try:
+            os.rename(self._layout.disposable, aside)
+        except OSError:
+            shutil.rmtree(self._layout.disposable, ignore_errors=True)
+        self._env = self._open()

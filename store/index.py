@@ -1,0 +1,318 @@
+"""An LMDB environment that many processes and threads share.
+
+The rules, which come from LMDB and from what went wrong for others:
+
+1. A process opens an environment once: LMDB's locks break otherwise. `Environment.shared` counts users.
+2. An environment is never used across fork: the child must open its own. Every access checks the process id.
+3. Never WRITEMAP: a full disk would then be a SIGBUS. Synchronous commits, as LMDB does by default.
+4. The map grows when it is full, and is read again when another process grew it. It can only be resized while
+   this process has no transaction, so transactions are counted; a `view` must not be nested in another.
+5. Write transactions are taken under an advisory lock with a time limit: LMDB's own mutex would wait for ever
+   for a stopped process. No file is read or written inside a transaction, and a body may run twice.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import lmdb
+
+from kiln.store.errors import Damaged, NoSpace, StoreError, StoreLocked
+from kiln.store.layout import Layout
+from kiln.store.locks import WRITE_LIMIT, FileLock
+
+T = TypeVar("T")
+FIRST_MAP = 32 << 20
+"""Bytes of address space to begin with; doubled whenever it is full."""
+_READERS = 1024
+_DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+    lmdb.BadValsizeError,
+)
+
+
+class Table(NamedTuple):
+    """A named database. `many`: one key holds several values of one size, in order."""
+
+    name: str
+    many: bool = False
+
+
+class Txn:
+    """A transaction: what bodies of `view` and `update` are given. It must not outlive the body."""
+
+    __slots__ = ("_handles", "_txn")
+
+    def __init__(self, txn: Any, handles: dict[str, Any]) -> None:
+        self._txn = txn
+        self._handles = handles
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        value: bytes | None = self._txn.get(key, db=self._handles[table.name])
+        return value
+
+    def put(self, table: Table, key: bytes, value: bytes) -> bool:
+        """Store; in a table of many values, add. Whether anything changed."""
+        handle = self._handles[table.name]
+        return bool(self._txn.put(key, value, db=handle, dupdata=not table.many, overwrite=True))
+
+    def delete(self, table: Table, key: bytes, value: bytes = b"") -> bool:
+        return bool(self._txn.delete(key, value, db=self._handles[table.name]))
+
+    def append(self, table: Table, value: bytes) -> int:
+        """Add under the next number; the key is that number in 8 bytes, big-endian."""
+        cursor = self._txn.cursor(db=self._handles[table.name])
+        number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
+        cursor.put(number.to_bytes(8, "big"), value, append=True)
+        return number
+
+    def values(self, table: Table, key: bytes) -> list[bytes]:
+        """All values of one key, in order."""
+        cursor = self._txn.cursor(db=self._handles[table.name])
+        return list(cursor.iternext_dup()) if cursor.set_key(key) else []
+
+    def prefixed(self, table: Table, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """All pairs whose key begins with `prefix`, in order."""
+        cursor = self._txn.cursor(db=self._handles[table.name])
+        found = []
+        if cursor.set_range(prefix):
+            for key, value in cursor.iternext():
+                if not key.startswith(prefix):
+                    break
+                found.append((key, value))
+        return found
+
+    def first_at(self, table: Table, key: bytes) -> bytes | None:
+        """The first key that is `key` or comes after it."""
+        cursor = self._txn.cursor(db=self._handles[table.name])
+        return bytes(cursor.key()) if cursor.set_range(key) else None
+
+    def items(self, table: Table) -> list[tuple[bytes, bytes]]:
+        """Every pair, in order."""
+        return list(self._txn.cursor(db=self._handles[table.name]).iternext())
+
+    def count(self, table: Table) -> int:
+        return int(self._txn.stat(self._handles[table.name])["entries"])
+
+
+class Environment:
+    """One environment of this process. Make one with `shared`, and `close` it as often."""
+
+    _open: ClassVar[dict[str, Environment]] = {}  # guarded by _guard
+    _inherited: ClassVar[list[Any]] = []
+    """What a forked child must not close: kept for ever, so that nothing finalises it."""
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, layout: Layout, path: str, tables: Sequence[Table], first_map: int) -> None:
+        self.path = path
+        self._layout = layout
+        self._tables = tuple(tables)
+        self._users = 0
+        self._pid = os.getpid()
+        self._state = threading.Condition()
+        self._active = 0
+        self._growing = False
+        self._writing = threading.Lock()
+        self._lock = FileLock(layout, f"{layout.locks}/{os.path.basename(path)}.write")
+        self._first_map = first_map
+        self._handles: dict[str, Any] = {}
+        self._env = self._load()
+
+    @classmethod
+    def shared(cls, layout: Layout, path: str, tables: Sequence[Table], first_map: int = FIRST_MAP) -> Environment:
+        """This process' environment at `path`, made if it is not there. Raises Damaged, NoSpace, StoreError."""
+        with cls._guard:
+            found = cls._open.get(path)
+            if found is None:
+                found = cls._open[path] = cls(layout, path, tables, first_map)
+            found._users += 1
+            return found
+
+    def close(self) -> None:
+        with self._guard:
+            self._users -= 1
+            if self._users == 0 and self._pid == os.getpid():
+                del self._open[self.path]
+                self._env.close()
+
+    def _load(self) -> Any:
+        new = not os.path.exists(f"{self.path}/data.mdb")
+        if new:
+            self._layout.make_folder(self.path)
+        try:
+            env = self._open_env()
+            if new or not self._open_tables(env):
+                self._make_tables(env)
+        except lmdb.Error as error:
+            raise self._explain(error) from error
+        return env
+
+    def _open_env(self) -> Any:
+        try:
+            size = os.stat(f"{self.path}/data.mdb").st_size
+        except FileNotFoundError:
+            size = 0
+        env = lmdb.open(
+            self.path,
+            map_size=max(self._first_map, 2 * size),
+            max_dbs=len(self._tables) + 1,
+            max_readers=_READERS,
+            subdir=True,
+            mode=0o644,
+        )
+        for name in ("data.mdb", "lock.mdb"):
+            self._layout.owner.take_at(None, f"{self.path}/{name}")
+        return env
+
+    def _open_tables(self, env: Any) -> bool:
+        """Whether every table is there."""
+        try:
+            with self._begin(env, write=False) as txn:
+                for table in self._tables:
+                    self._handles[table.name] = env.open_db(
+                        table.name.encode(), txn=txn, create=False, **_flags(table)
+                    )
+        except (lmdb.NotFoundError, lmdb.ReadonlyError):
+            return False
+        return True
+
+    def _make_tables(self, env: Any) -> None:
+        with self._writing:
+            self._lock.acquire("the index's write lock", WRITE_LIMIT)
+            try:
+                with self._begin(env, write=True) as txn:
+                    for table in self._tables:
+                        self._handles[table.name] = env.open_db(table.name.encode(), txn=txn, **_flags(table))
+            finally:
+                self._lock.release()
+
+    def _begin(self, env: Any, *, write: bool) -> Any:
+        try:
+            return env.begin(write=write)
+        except lmdb.MapResizedError:
+            self._resize(env, 0)
+            return env.begin(write=write)
+
+    def view(self, body: Callable[[Txn], T]) -> T:
+        """Run `body` on a snapshot. Never waits for a writer. Raises Damaged, StoreError."""
+        self._enter()
+        try:
+            while True:
+                try:
+                    with self._env.begin() as txn:
+                        return body(Txn(txn, self._handles))
+                except lmdb.MapResizedError:
+                    self._leave()
+                    self._resize(self._env, 0)
+                    self._enter()
+        except lmdb.Error as error:
+            raise self._explain(error) from error
+        finally:
+            self._leave()
+
+    def update(self, body: Callable[[Txn], T], limit: float = WRITE_LIMIT) -> T:
+        """Run `body` in a write transaction that is durable when this returns; it may run more than once.
+
+        Raises StoreLocked (naming the holder) after `limit` seconds, NoSpace, Damaged, StoreError.
+        """
+        self._check_process()
+        if not self._writing.acquire(timeout=limit):
+            raise StoreLocked(f"another thread has held the index's write lock for more than {limit:.0f} s")
+        try:
+            self._lock.acquire("the index's write lock", limit)
+            try:
+                return self._update(body)
+            finally:
+                self._lock.release()
+        finally:
+            self._writing.release()
+
+    def _update(self, body: Callable[[Txn], T]) -> T:
+        while True:
+            self._enter()
+            grow = -1
+            try:
+                with self._env.begin(write=True) as txn:
+                    return body(Txn(txn, self._handles))
+            except lmdb.MapFullError:
+                grow = 2 * int(self._env.info()["map_size"])
+            except lmdb.MapResizedError:
+                grow = 0
+            except lmdb.Error as error:
+                raise self._explain(error) from error
+            finally:
+                self._leave()
+            self._resize(self._env, grow)
+
+    def check_readers(self) -> int:
+        """Free the reader slots of dead processes, which would keep old pages alive; how many."""
+        self._check_process()
+        return int(self._env.reader_check())
+
+    def _enter(self) -> None:
+        self._check_process()
+        with self._state:
+            while self._growing:
+                self._state.wait()
+            self._active += 1
+
+    def _leave(self) -> None:
+        with self._state:
+            self._active -= 1
+            self._state.notify_all()
+
+    def _resize(self, env: Any, size: int) -> None:
+        """Set the map's size (0: what another process made it) once no transaction of this process runs."""
+        with self._state:
+            while self._growing:
+                self._state.wait()
+            self._growing = True
+            try:
+                while self._active:
+                    self._state.wait()
+                env.set_mapsize(size)
+            except lmdb.Error as error:
+                raise self._explain(error) from error
+            finally:
+                self._growing = False
+                self._state.notify_all()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise StoreError("a store was used across a fork", help="open the store again in the child process")
+
+    def _explain(self, error: lmdb.Error) -> StoreError:
+        text = str(error)
+        if isinstance(error, lmdb.DiskError) or any(
+            text.endswith(os.strerror(code)) or f"{os.strerror(code)}" in text for code in (27, 28, 122)
+        ):
+            return NoSpace(
+                "no space left while writing the index",
+                found=text,
+                help="free space on the store's file system, then run the same command again",
+            )
+        if isinstance(error, _DAMAGE):
+            return Damaged("the index is damaged", found=f"{self.path!r}: {text}", help="kiln store rebuild-index")
+        return StoreError("the index cannot be used", found=f"{self.path!r}: {text}", help="kiln doctor")
+
+    @classmethod
+    def _after_fork(cls) -> None:
+        cls._inherited.extend(cls._open.values())
+        cls._inherited.extend(item._env for item in cls._open.values())
+        cls._open = {}
+        cls._guard = threading.Lock()
+
+
+def _flags(table: Table) -> dict[str, bool]:
+    return {"dupsort": True, "dupfixed": True} if table.many else {}
+
+
+os.register_at_fork(after_in_child=Environment._after_fork)

@@ -1,0 +1,116 @@
+"""A running process' place in the store: a locked file, and a folder under .tmp that dies with it.
+
+The lock (`locks/sessions/<session>`) is taken before the folder is made and let go after it is removed, so a
+folder whose session nobody locks belongs to a process that is gone, and recovery may take it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+
+from kiln.store.disk import disk_errors, open_directory, sync_filesystem
+from kiln.store.errors import StoreError
+from kiln.store.layout import Layout
+from kiln.store.locks import FileLock
+from kiln.store.tree import remove_tree
+
+INTENT = "intent-"
+"""Begins the name of a file that says which objects a commit is about to move into place."""
+
+
+class Session:
+    """Open from the first write of a process until it closes the store."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._numbers = itertools.count(1)
+        self._lock, self.name = self._take_name()
+        self.path = f"{layout.temp}/{self.name}"
+        with disk_errors("making a folder for this process"):
+            os.mkdir(self.path, 0o711)
+            layout.owner.take_at(None, self.path)
+            self.fd = open_directory(self.path)
+            # Opened before anything is written: syncfs reports the errors since then.
+            self._sync = GroupSync(self.fd)
+
+    def _take_name(self) -> tuple[FileLock, str]:
+        while True:
+            name = f"{os.getpid()}-{os.urandom(6).hex()}"
+            lock = FileLock(self.layout, f"{self.layout.locks}/sessions/{name}")
+            if lock.try_acquire():
+                return lock, name
+
+    def sync(self) -> None:
+        """Return once everything written before the call is on disk. Raises StoreError, NoSpace."""
+        with disk_errors("writing to the store's disk"):
+            self._sync.sync()
+
+    def fresh(self, prefix: str) -> str:
+        """A name that nothing in this session's folder has."""
+        return f"{prefix}{next(self._numbers)}"
+
+    def new_folder(self, prefix: str) -> str:
+        """A fresh folder, mode 0700. Raises NoSpace."""
+        if "/" in prefix or prefix.startswith(INTENT):
+            raise StoreError("not a prefix for a folder's name", found=repr(prefix))
+        path = f"{self.path}/{self.fresh(prefix + '-')}"
+        with disk_errors("making a folder in the store"):
+            os.mkdir(path, 0o700)
+            self.layout.owner.take_at(None, path)
+        return path
+
+    def close(self) -> None:
+        """Remove the folder, unless a commit in it did not end: recovery then finishes that."""
+        unfinished = any(name.startswith(INTENT) for name in os.listdir(self.fd))
+        os.close(self.fd)
+        if unfinished:
+            self._lock.release()
+            return
+        temp_fd = open_directory(self.layout.temp)
+        try:
+            remove_tree(temp_fd, self.name.encode())
+        finally:
+            os.close(temp_fd)
+        self._lock.release(remove=True)
+
+
+class GroupSync:
+    """syncfs for many threads: those who ask while one runs share the next one."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._state = threading.Condition()
+        self._started = 0
+        self._finished = 0
+        self._failed: dict[int, OSError] = {}
+
+    def sync(self) -> None:
+        """Raises OSError when the file system could not write something."""
+        with self._state:
+            needed = self._started + 1
+            while self._finished < needed and self._started > self._finished:
+                self._state.wait()
+            if self._finished < needed:
+                self._started += 1
+                needed, lead = self._started, True
+            else:
+                lead = False
+        if lead:
+            self._run(needed)
+        failure = next((self._failed[at] for at in sorted(self._failed) if at >= needed), None)
+        if failure is not None:
+            raise OSError(failure.errno, failure.strerror)
+
+    def _run(self, number: int) -> None:
+        failure: OSError | None = None
+        try:
+            sync_filesystem(self._fd)
+        except OSError as error:
+            failure = error
+        with self._state:
+            if failure is not None:
+                self._failed[number] = failure
+            self._finished = number
+            self._state.notify_all()

@@ -1,0 +1,198 @@
+"""What the critical environment holds, and how rows are written and read: pure functions of a transaction.
+
+objects       id → row (see `info`); the first 20 bytes of an id are its path, so this answers both
+referrers     id → ids of the objects that refer to it
+claims        claim's digest → claim
+by-resolved   resolved derivation → claims' digests
+producers     object's id → claims' digests
+witnesses     claim's digest ‖ witness' digest → [1, origin, record]
+resolutions   derivation ‖ resolution's digest → record
+roots         digest of the link's path → [1, path, id, made in milliseconds since 1970]
+pins          session ‖ id → []           what a running process needs; the collector's
+log           8-byte number → id          every object in the order of registration
+trash         name in .trash → [1, why]
+meta          "format" → b"1"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgpack
+
+from kiln.store.digest import DrvDigest, ObjectId, ResolvedDigest
+from kiln.store.errors import Damaged
+from kiln.store.index import Table, Txn
+from kiln.store.info import ObjectInfo, decode_row, encode_row
+from kiln.store.paths import ALPHABET, StorePath
+from kiln.store.records import (
+    Claim,
+    ClaimDigest,
+    Resolution,
+    Witness,
+    decode_claim,
+    decode_resolution,
+    decode_witness,
+)
+from kiln.store.roots import Root, root_key
+
+OBJECTS = Table("objects")
+REFERRERS = Table("referrers", many=True)
+CLAIMS = Table("claims")
+BY_RESOLVED = Table("by-resolved", many=True)
+PRODUCERS = Table("producers", many=True)
+WITNESSES = Table("witnesses")
+RESOLUTIONS = Table("resolutions")
+ROOTS = Table("roots")
+PINS = Table("pins")
+LOG = Table("log")
+TRASH = Table("trash")
+META = Table("meta")
+TABLES = (
+    OBJECTS,
+    REFERRERS,
+    CLAIMS,
+    BY_RESOLVED,
+    PRODUCERS,
+    WITNESSES,
+    RESOLUTIONS,
+    ROOTS,
+    PINS,
+    LOG,
+    TRASH,
+    META,
+)
+
+PATH_BYTES = 20
+_DIGITS = {character: value for value, character in enumerate(ALPHABET)}
+Origin: TypeAlias = Literal["built", "substituted"]
+_ORIGINS: tuple[Origin, ...] = ("built", "substituted")
+
+
+class Witnessed(NamedTuple):
+    """A claim with one witness. `origin`: whether this store's own builder made it, or it came from elsewhere."""
+
+    claim: Claim
+    witness: Witness
+    origin: Origin
+
+
+def get_object(txn: Txn, object_id: bytes) -> ObjectInfo | None:
+    row = txn.get(OBJECTS, object_id)
+    return None if row is None else decode_row(object_id, row)
+
+
+def find_by_path(txn: Txn, path: StorePath) -> ObjectId | None:
+    """The id whose first 160 bits the path shows."""
+    return _find(txn, unbase32(path.hash))
+
+
+def _find(txn: Txn, prefix: bytes) -> ObjectId | None:
+    found = txn.first_at(OBJECTS, prefix)
+    return ObjectId(found) if found is not None and found.startswith(prefix) else None
+
+
+def unbase32(text: str) -> bytes:
+    """The 20 bytes that 32 characters of a store path stand for."""
+    number = 0
+    for character in text:
+        number = number << 5 | _DIGITS[character]
+    return number.to_bytes(PATH_BYTES, "big")
+
+
+def put_object(txn: Txn, info: ObjectInfo) -> bool:
+    """Register an object whose references are registered already; whether it is new.
+
+    Raises Damaged when another object has the same path, or a reference is not here.
+    """
+    if txn.get(OBJECTS, info.id) is not None:
+        return False
+    other = _find(txn, info.id[:PATH_BYTES])
+    if other is not None:
+        raise Damaged("two objects would share a store path", expected=f"{other}", found=f"{info.id} at {info.path}")
+    for reference in info.references:
+        if txn.get(OBJECTS, reference) is None:
+            raise Damaged("an object refers to one that is not in this store", found=f"{info.path} to {reference}")
+        txn.put(REFERRERS, reference, info.id)
+    txn.put(OBJECTS, info.id, encode_row(info))
+    txn.append(LOG, info.id)
+    return True
+
+
+def put_claim(txn: Txn, claim: Claim) -> ClaimDigest:
+    digest = claim.digest
+    if txn.get(CLAIMS, digest) is None:
+        txn.put(CLAIMS, digest, claim.encode())
+        txn.put(BY_RESOLVED, claim.resolved, digest)
+        txn.put(PRODUCERS, claim.object, digest)
+    return digest
+
+
+def put_witness(txn: Txn, item: Witnessed) -> None:
+    """Store a claim and its witness. What was built here is never overwritten by a copy from elsewhere."""
+    key = put_claim(txn, item.claim) + item.witness.digest
+    if item.origin == "built" or txn.get(WITNESSES, key) is None:
+        txn.put(WITNESSES, key, encode_witnessed(item))
+
+
+def encode_witnessed(item: Witnessed) -> bytes:
+    packed: bytes = msgpack.packb([1, _ORIGINS.index(item.origin), item.witness.encode()])
+    return packed
+
+
+def decode_witnessed(claim: Claim, data: bytes) -> Witnessed:
+    """Raises Damaged."""
+    try:
+        fields: object = msgpack.unpackb(data)
+    except ValueError:
+        fields = None
+    match fields:
+        case [1, (0 | 1) as origin, bytes(record)]:
+            return Witnessed(claim, decode_witness(record), _ORIGINS[origin])
+        case _:
+            raise Damaged("a witness' row in the index does not parse", help="kiln store rebuild-index")
+
+
+def witnessed(txn: Txn, digests: Iterable[bytes]) -> list[Witnessed]:
+    """Every witness of these claims."""
+    found: list[Witnessed] = []
+    for digest in digests:
+        data = txn.get(CLAIMS, digest)
+        if data is None:
+            raise Damaged("the index names a claim that it does not hold", help="kiln store rebuild-index")
+        claim = decode_claim(data)
+        found.extend(decode_witnessed(claim, value) for _, value in txn.prefixed(WITNESSES, digest))
+    return found
+
+
+def claims_for(txn: Txn, resolved: ResolvedDigest) -> list[Witnessed]:
+    return witnessed(txn, txn.values(BY_RESOLVED, resolved))
+
+
+def producers_of(txn: Txn, object_id: ObjectId) -> list[Witnessed]:
+    return witnessed(txn, txn.values(PRODUCERS, object_id))
+
+
+def put_resolution(txn: Txn, resolution: Resolution) -> None:
+    txn.put(RESOLUTIONS, resolution.drv + resolution.digest, resolution.encode())
+
+
+def resolutions_for(txn: Txn, drv: DrvDigest) -> list[Resolution]:
+    return [decode_resolution(value) for _, value in txn.prefixed(RESOLUTIONS, drv)]
+
+
+def put_root(txn: Txn, root: Root) -> None:
+    txn.put(ROOTS, root_key(root.link), msgpack.packb([1, root.link, root.object, root.made]))
+
+
+def all_roots(txn: Txn) -> list[Root]:
+    """Every registered root, whether its link is still there or not. Raises Damaged."""
+    found = []
+    for _, value in txn.items(ROOTS):
+        match msgpack.unpackb(value):
+            case [1, str(link), bytes(object_id), int(made)]:
+                found.append(Root(link, ObjectId(object_id), made))
+            case _:
+                raise Damaged("a root's row in the index does not parse", help="kiln store rebuild-index")
+    return found
