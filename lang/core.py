@@ -23,7 +23,8 @@ ModuleId: TypeAlias = str
 HoleKind: TypeAlias = Literal["Str", "Int", "Text", "Out", "ListStr", "ListText", "Raw"]
 """What a hole holds. Lists and `raw(e)` occur in `sh` only; a list may hold Str, or Text and Out."""
 
-ShellContext: TypeAlias = Literal["bare", "double", "single", "heredoc", "comment"]
+ShellContext: TypeAlias = Literal["bare", "double", "single", "heredoc", "verbatim", "comment"]
+"""`verbatim` is a here-document with a quoted delimiter: the shell expands nothing there, so nothing is quoted."""
 
 BinaryOp: TypeAlias = Literal[
     "add", "sub", "mul", "div", "mod",

@@ -1,0 +1,382 @@
+"""The checker's one entry: a module's syntax, and the interfaces of what it imports, to core and its own interface.
+
+The pipeline is `check_module`, a call a phase. A declaration ends at its first mistake, which is told about once; what
+uses a declaration whose type is then unknown is passed over in silence. Bad input never raises.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kiln.lang import core
+from kiln.lang.check import mistakes
+from kiln.lang.check import modes as _modes  # noqa: F401  # fills the tables of infer.py
+from kiln.lang.check.declaration import Checker, FailedItem, Item, find_parent
+from kiln.lang.check.declared import Declared
+from kiln.lang.check.export import export, printed
+from kiln.lang.check.failure import Failure, Poisoned, failure
+from kiln.lang.check.groups import components
+from kiln.lang.check.imports import read_imports
+from kiln.lang.check.infos import SetInfo, Site, ValueKind, VariantInfo
+from kiln.lang.check.interface import Interface, SourceText
+from kiln.lang.check.names import PRELUDE, Scope, Value
+from kiln.lang.check.reporting import Reporter
+from kiln.lang.check.show import Printer
+from kiln.lang.check.signatures import (
+    FnSignature,
+    SetSignature,
+    fn_line,
+    param_infos,
+    read_fn,
+    read_let,
+    read_set,
+    site_of,
+)
+from kiln.lang.check.types import Type, generalise, type_id
+from kiln.lang.check.uses import MAX_DEPTH, free_names, mentioned, too_deep
+from kiln.lang.check.world import World
+from kiln.lang.core import CoreModule, ModuleId
+from kiln.lang.report import Report
+from kiln.lang.syntax import ast
+
+_FRAMES = 40 * MAX_DEPTH
+"""Python frames that a declaration may need: a level of nesting takes fewer than 40."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """With reports, `core` and `interface` hold what could be checked; core is then not to be evaluated."""
+
+    core: CoreModule
+    interface: Interface
+    reports: tuple[Report, ...]
+
+
+def check_module(module: ast.Module, module_id: ModuleId, imports: Mapping[str, Interface]) -> Checked:
+    """`imports` maps each import's source as written to its interface, and `std/prelude` to the prelude's."""
+    with _deep_enough():
+        return _Check(module, module_id, imports).run()
+
+
+@contextmanager
+def _deep_enough() -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _FRAMES))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+class _Check:
+    """One module, while it is checked."""
+
+    def __init__(self, module: ast.Module, module_id: ModuleId, imports: Mapping[str, Interface]) -> None:
+        prelude = imports.get(PRELUDE) if module_id != PRELUDE else None
+        self.module = module
+        self.id = module_id
+        self.imports = imports
+        self.prelude = prelude
+        self.scope = Scope(module_id, prelude)
+        self.world = World()
+        self.printer = Printer(module_id)
+        self.reporter = Reporter(module, module_id, imports, self.printer)
+        self.declared = Declared(self.scope, self.world, self.reporter.add)
+        self.checker = Checker(self.scope, self.world, self.declared.annotations)
+        self.chunks = [c for c in module.chunks if not self._too_deep(c)]
+        self.items: dict[str, Item] = {}
+        self.core: dict[int, tuple[core.CoreDecl, ...]] = {}
+
+    def run(self) -> Checked:
+        self._imports()
+        self._names()
+        self.declared.read_all()
+        self._constructors()
+        self._signatures()
+        self._parents()
+        for group in self._groups():
+            self._group(group)
+        return self._result()
+
+    # ---- names --------------------------------------------------------------------------------
+
+    def _too_deep(self, chunk: ast.Chunk) -> bool:
+        deep = too_deep(chunk.decl, chunk.end - chunk.start)
+        if deep is None:
+            return False
+        self.reporter.add(chunk, failure(mistakes.TooDeep(MAX_DEPTH), deep))  # type: ignore[arg-type]
+        name = getattr(chunk.decl, "name", None)
+        if isinstance(name, ast.Name):
+            self.scope.missing.add(name.text)
+        return True
+
+    def _imports(self) -> None:
+        modules = read_imports(self.chunks, self.imports, self.scope, self.world, self.reporter.add)
+        self.printer.use(modules, self.scope.types)
+
+    def _names(self) -> None:
+        types: dict[str, Site] = {}
+        for chunk in self.chunks:
+            match chunk.decl:
+                case ast.TypeDecl() as decl:
+                    if self._new(chunk, decl.name, types, "type"):
+                        self.scope.types[decl.name.text] = type_id(self.id, decl.name.text)
+                        self.declared.add(chunk, decl)
+                case ast.SetDecl() as decl:
+                    if self._new(chunk, decl.name, types, "type"):
+                        self.scope.types[decl.name.text] = type_id(self.id, decl.name.text)
+                        self._value(chunk, decl.name, "set", decl.params)
+                case ast.FnDecl() as decl:
+                    self._value(chunk, decl.name, "fn", decl.params)
+                case ast.LetDecl() as decl:
+                    self._value(chunk, decl.name, "let", None)
+
+    def _new(self, chunk: ast.Chunk, name: ast.Name, known: dict[str, Site], what: str) -> bool:
+        first = known.get(name.text)
+        if first is not None:
+            self.reporter.add(chunk, failure(mistakes.DeclaredTwice(name.text, first, what), name))
+            return False
+        known[name.text] = site_of(self.scope, chunk, name)
+        return True
+
+    def _value(self, chunk: ast.Chunk, name: ast.Name, kind: ValueKind, params: tuple[ast.Param, ...] | None) -> None:
+        own = self.scope.own.get(name.text)
+        taken = self.scope.alias_sites.get(name.text) if own is None else own.site
+        if taken is not None:
+            self.reporter.add(chunk, failure(mistakes.DeclaredTwice(name.text, taken), name))
+            return
+        site = site_of(self.scope, chunk, name)
+        infos = None if params is None else param_infos(self.scope, chunk, params)
+        self.scope.own[name.text] = Value(self.id, name.text, kind, site, infos)
+
+    def _constructors(self) -> None:
+        own: dict[str, Site] = {}
+        for chunk in self.chunks:
+            if not isinstance(chunk.decl, ast.TypeDecl):
+                continue
+            info = self.world.infos.get(type_id(self.id, chunk.decl.name.text))
+            if not isinstance(info, VariantInfo):
+                continue
+            for con in info.constructors.values():
+                first = own.get(con.name)
+                if first is None:
+                    own[con.name] = con.site
+                    self.scope.constructors[con.name] = con
+                else:
+                    place = ast.Name(con.site.start - chunk.start, con.site.end - chunk.start, con.name)
+                    self.reporter.add(chunk, failure(mistakes.DeclaredTwice(con.name, first, "constructor"), place))
+
+    # ---- signatures ---------------------------------------------------------------------------
+
+    def _signatures(self) -> None:
+        for number, chunk in enumerate(self.chunks):
+            item = self._item(number, chunk)
+            if item is not None:
+                self.items[item.key] = item
+
+    def _own(self, chunk: ast.Chunk, name: ast.Name) -> Value | None:
+        """The value of a declaration that is the first of its name."""
+        value = self.scope.own.get(name.text)
+        return value if value is not None and value.site.start == chunk.start + name.start else None
+
+    def _item(self, number: int, chunk: ast.Chunk) -> Item | None:
+        decl = chunk.decl
+        if isinstance(decl, ast.Import):
+            return None
+        if isinstance(decl, ast.TestDecl):
+            return Item(f"test {number}", chunk, decl, None)
+        if isinstance(decl, ast.TypeDecl):
+            return self._type_item(chunk, decl)
+        value = self._own(chunk, decl.name)
+        if value is None:
+            return None
+        try:
+            signature = self._signature(chunk, decl, value)
+        except Failure as f:
+            self._broken(value)
+            self.reporter.add(chunk, f)
+            return None
+        except Poisoned:
+            self._broken(value)
+            return None
+        return Item(decl.name.text, chunk, decl, value, signature)
+
+    def _type_item(self, chunk: ast.Chunk, decl: ast.TypeDecl) -> Item | None:
+        name = type_id(self.id, decl.name.text)
+        info = self.world.infos.get(name)
+        if info is None or name in self.scope.broken_types or not isinstance(decl.body, ast.TypeRecord):
+            return None
+        if info.site != site_of(self.scope, chunk, decl.name) or all(f.default is None for f in decl.body.fields):
+            return None
+        return Item(f"type {decl.name.text}", chunk, decl, None)
+
+    def _broken(self, value: Value) -> None:
+        value.broken = True
+        if value.kind == "set":
+            self.scope.broken_types.add(type_id(self.id, value.name))
+
+    def _signature(
+        self, chunk: ast.Chunk, decl: ast.FnDecl | ast.LetDecl | ast.SetDecl, value: Value
+    ) -> FnSignature | SetSignature | Type | None:
+        annotations = self.declared.annotations
+        match decl:
+            case ast.FnDecl():
+                fn = read_fn(annotations, self.world, decl)
+                if decl.body is None and not self.id.startswith("std/"):
+                    raise failure(mistakes.ExternHere(decl.name.text), decl.name)
+                if decl.body is None and not fn.full:
+                    raise failure(mistakes.SignatureNeeded(decl.name.text, "function", None), decl.name)
+                if fn.full:
+                    value.scheme = generalise(fn.fn)
+                return fn
+            case ast.LetDecl():
+                t = read_let(annotations, self.world, decl)
+                if t is not None:
+                    value.scheme = generalise(t)
+                return t
+            case ast.SetDecl():
+                return read_set(annotations, self.world, self.scope, chunk, decl, value)
+
+    def _parents(self) -> None:
+        for item in list(self.items.values()):
+            if not isinstance(item.decl, ast.SetDecl) or item.decl.parent is None:
+                continue
+            assert item.value is not None
+            name = type_id(self.id, item.decl.name.text)
+            info = self.world.infos[name]
+            assert isinstance(info, SetInfo)
+            try:
+                parent = find_parent(self.checker, item.decl).name
+                chain = [s.id for s in self.world.set_chain(parent)]
+                if name in chain:
+                    shown = tuple([s.rpartition("#")[2] for s in (name, *chain[: chain.index(name) + 1])])
+                    raise failure(mistakes.AliasLoop(shown), item.decl.name)
+            except (Failure, Poisoned) as f:
+                self._broken(item.value)
+                self._drop(item, f)
+                continue
+            self.world.infos[name] = SetInfo(name, info.members, parent, info.site, info.doc)
+
+    # ---- bodies -------------------------------------------------------------------------------
+
+    def _groups(self) -> Iterator[list[Item]]:
+        """Sets stand first: what they need comes before them, and everything else may use their members."""
+        sets = [k for k, i in self.items.items() if isinstance(i.decl, ast.SetDecl)]
+        keys = [*sets, *[k for k in self.items if k not in set(sets)]]
+        waited = {k for k in keys if self._is_waited_for(self.items[k])}
+        needs = {k: mentioned(self.items[k].decl, waited) for k in keys}
+        for group in components(needs):
+            if len(group) == 1:
+                yield [self.items[group[0]]]
+                continue
+            inner = {k: free_names(self.items[k].decl, set(group) & waited) for k in group}
+            for part in components(inner):
+                yield [self.items[k] for k in part]
+
+    @staticmethod
+    def _is_waited_for(item: Item) -> bool:
+        """Its type is known only when its body has been checked."""
+        if isinstance(item.decl, ast.SetDecl):
+            return item.decl.parent is not None or any(m.type is None for m in item.decl.members)
+        return item.value is not None and item.value.scheme is None
+
+    def _group(self, items: list[Item]) -> None:
+        try:
+            if len(items) > 1 and any(isinstance(i.decl, ast.SetDecl) for i in items):
+                self._entangled(items)
+            elif len(items) > 1 or self._is_open_fn(items[0]):
+                for item, made in zip(items, self.checker.together(items), strict=True):
+                    self._done(item, made)
+            else:
+                self._done(items[0], self.checker.alone(items[0]))
+        except FailedItem as f:
+            self._drop_all(items, f.item, f.failed)
+        except (Failure, Poisoned) as f:
+            self._drop_all(items, items[0], f)
+        except RecursionError:
+            deep = failure(mistakes.TooDeep(MAX_DEPTH), items[0].decl)
+            self._drop_all(items, items[0], deep)
+
+    @staticmethod
+    def _is_open_fn(item: Item) -> bool:
+        return isinstance(item.signature, FnSignature) and not item.signature.full
+
+    def _entangled(self, items: list[Item]) -> None:
+        """A set and functions without whole types that need each other."""
+        fn = next((i for i in items if not isinstance(i.decl, ast.SetDecl)), items[0])
+        names = tuple([i.key for i in items])
+        assert not isinstance(fn.decl, ast.TestDecl)
+        raise FailedItem(fn, failure(mistakes.NeedsItself((*names, names[0])), fn.decl.name))
+
+    def _done(self, item: Item, made: tuple[core.CoreDecl, ...]) -> None:
+        self.core[item.chunk.start] = made
+        if item.value is None or isinstance(item.decl, ast.TestDecl | ast.TypeDecl | ast.SetDecl):
+            return
+        if not item.decl.pub:
+            return
+        scheme = item.value.scheme
+        assert scheme is not None
+        if isinstance(item.decl, ast.FnDecl):
+            assert isinstance(item.signature, FnSignature)
+            if item.signature.full:
+                return
+            text = self.module.text[item.chunk.start : item.chunk.end]
+            line = fn_line(item.decl, text, scheme, self.printer)
+            wanted = mistakes.SignatureNeeded(item.key, "function", line)
+        elif item.signature is None:
+            wanted = mistakes.SignatureNeeded(
+                item.key, "binding", f"pub let {item.key}: {self.printer.full(scheme)} = …;"
+            )
+        else:
+            return
+        self.reporter.add(item.chunk, failure(wanted, item.decl.name))
+
+    def _drop(self, item: Item, failed: Failure | Poisoned) -> None:
+        if item.value is not None and item.value.scheme is None:
+            self._broken(item.value)
+        if isinstance(item.decl, ast.SetDecl):
+            self._forget_members(item.decl)
+        self.items.pop(item.key, None)
+        if isinstance(failed, Failure):
+            self.reporter.add(item.chunk, failed)
+
+    def _forget_members(self, decl: ast.SetDecl) -> None:
+        """The members whose types never became known can't be used."""
+        name = type_id(self.id, decl.name.text)
+        waiting = {m.name.text for m in decl.members if m.type is None}
+        self.world.untyped[name] = dict.fromkeys(waiting, lambda node: Poisoned())
+
+    def _drop_all(self, items: list[Item], guilty: Item, failed: Failure | Poisoned) -> None:
+        for item in items:
+            self._drop(item, failed if item is guilty else Poisoned())
+
+    # ---- the result ---------------------------------------------------------------------------
+
+    def _result(self) -> Checked:
+        decls = tuple([d for _, made in sorted(self.core.items()) for d in made])
+        source = SourceText(self.module.path, self.module.text)
+        interface = export(self.module, self.id, self.scope, self.world, self.imports, source)
+        exports, types, kinds = printed(self.scope, self.world, interface, self.printer)
+        made = CoreModule(
+            self.id,
+            self.module.path,
+            self.module.text,
+            self._imported(),
+            decls,
+            exports,
+            types,
+            kinds,
+        )
+        return Checked(made, interface, self.reporter.reports())
+
+    def _imported(self) -> tuple[ModuleId, ...]:
+        found: dict[ModuleId, None] = {}
+        if self.prelude is not None:
+            found[self.prelude.module] = None
+        for chunk in self.chunks:
+            if isinstance(chunk.decl, ast.Import) and chunk.decl.source in self.imports:
+                found[self.imports[chunk.decl.source].module] = None
+        return tuple(found)
