@@ -187,7 +187,7 @@ class _Lexer:
             return KIND["PATH"], text, start - 1, end + 1
         if group == _DOC:
             line = self.text.rfind("\n", 0, start) + 1
-            if self.text[line:start].strip(" \t"):
+            if self.text[line:start].strip(" \t|"):  # the bar of a variant may stand before it
                 raise _Fault(mistakes.DocBehind(start, end), start)
             return KIND["DOC"], text, start, end
         raise _Fault(lexical.stray_character(self.text, start), start)

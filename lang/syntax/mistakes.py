@@ -370,8 +370,8 @@ Mistake: TypeAlias = (
     Unexpected | MissingSeparator | CallWithoutParentheses | UnclosedBracket | StrayCloser | UnclosedString
     | UnclosedHole | ShellHole | SingleEquals | WrongSign | MissingElse | MissingThen | UnknownEscape | ReservedWord
     | WrongCase | SingleQuotes | ForeignComment | ForbiddenCharacter | NotUtf8 | StrayCharacter | BadNumber
-    | NotADeclaration | StringAtColumn0 | IndentedDeclaration | SecondDeclaration | ForeignSyntax | DocMisplaced | DocBehind
-    | HoleInConstant | TagOnConstant | UnknownTag | SecondSpread | RestNotLast | BadRowRest | OverlayEdit
+    | NotADeclaration | StringAtColumn0 | IndentedDeclaration | SecondDeclaration | ForeignSyntax | DocMisplaced
+    | DocBehind | HoleInConstant | TagOnConstant | UnknownTag | SecondSpread | RestNotLast | BadRowRest | OverlayEdit
     | ChainedComparison | NeedsParentheses | DefaultWithoutType | OptionalWithDefault | ConditionalItem
     | VariantsWithoutBar
 )  # fmt: skip

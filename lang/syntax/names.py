@@ -21,7 +21,7 @@ def reserved(s: Situation) -> m.Mistake | None:
 
 
 _NAMED_BY: Final = {
-    "fn": "a function", "let": "a value", "type": "a type", "set": "a set", "|": "a variant", 
+    "fn": "a function", "let": "a value", "type": "a type", "set": "a set", "|": "a variant",
     "as": "a module's alias", "extends": "a set", "for": "a variable",
 }  # fmt: skip
 _NAMED_IN: Final = {

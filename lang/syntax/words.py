@@ -180,8 +180,8 @@ def declaration_words(
                 "K0120",
                 "this `##` comment documents nothing",
                 "",
-                "`##` stands before a type, a variant, a function, a parameter, a value, a set, a member or a field;\n"
-                "any other comment begins with `#`",
+                "`##` stands before a type, a variant, a function, a parameter, a value, a set, a member\n"
+                "or a field; any other comment begins with `#`",
             )
         case _:
             assert_never(mistake)
