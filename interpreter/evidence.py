@@ -17,7 +17,6 @@ from blake3 import blake3
 from kiln.interpreter.derivation import Derivation, Fixed, Limits, fixed_resolved, resolved_digest
 from kiln.interpreter.recipe import recipe_of
 from kiln.interpreter.workshop import Workshop
-from kiln.store.archive import canonical_tar
 from kiln.store.digest import BlobDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
@@ -35,8 +34,8 @@ from kiln.store.provenance.facts import (
     file_name,
 )
 from kiln.store.provenance.slsa import build_statement
-from kiln.store.provenance.statement import Content, sign_statement
-from kiln.store.records import make_claim, sign_witness
+from kiln.store.provenance.statement import Content, envelope_digest, sign_statement
+from kiln.store.records import Claim, Witness, make_claim, sign_witness
 
 _CHUNK = 1 << 20
 
@@ -57,6 +56,15 @@ class Course:
     """For a fetch: what was declared, and the address that the bytes came from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What was made, where it lies until it is committed, and what is to be registered with it."""
+
+    envelope: EnvelopeDigest
+    data: bytes
+    witnesses: tuple[tuple[Claim, Witness], ...]
+
+
 def attest(
     workshop: Workshop,
     made: Derivation | Fixed,
@@ -64,15 +72,18 @@ def attest(
     course: Course,
     limits: Limits,
     evidence: Mapping[ObjectId, EnvelopeDigest],
-) -> EnvelopeDigest:
-    """Sign what was done, keep the envelope, and register the claims with their witnesses.
+    places: Mapping[OutputName, str] | None = None,
+) -> Attested:
+    """Sign what was done: the envelope, and a witness for each output's claim. Writes nothing.
 
-    `evidence` maps an input object to the envelope about it; a source of the user's own has none.
+    `evidence` maps an input object to the envelope about it; a source of the user's own has none. `places` says
+    where outputs lie that are not committed yet.
     """
-    facts = _facts(workshop, made, outputs, course, limits, evidence)
-    envelope = workshop.store.put_envelope(sign_statement(build_statement(facts), workshop.signer))
+    facts = _facts(workshop, made, outputs, places or {}, course, limits, evidence)
+    data = sign_statement(build_statement(facts), workshop.signer)
+    envelope = envelope_digest(data)
     resolved = digest_of_made(made)
-    signed = []
+    witnesses = []
     for name, info in outputs.items():
         claim = make_claim(resolved, name, info.id, info.root, info.size, info.references)
         witness = sign_witness(
@@ -84,9 +95,8 @@ def attest(
             finished=int(course.finished * 1000),
             resources=_resources(course.usage),
         )
-        signed.append((claim, witness))
-    workshop.store.put_witnesses(signed)
-    return envelope
+        witnesses.append((claim, witness))
+    return Attested(envelope, data, tuple(witnesses))
 
 
 def digest_of_made(made: Derivation | Fixed) -> ResolvedDigest:
@@ -94,56 +104,34 @@ def digest_of_made(made: Derivation | Fixed) -> ResolvedDigest:
     return fixed_resolved(made) if isinstance(made, Fixed) else resolved_digest(made)
 
 
-def content_of(workshop: Workshop, info: ObjectInfo) -> Content:
-    """SHA-256 and BLAKE3 of a file's bytes, or of a tree's canonical archive; computed once a command."""
-    with workshop.guard:
-        known = workshop.contents.get(info.id)
-    if known is None:
-        known = content_at(workshop.store.physical(info.path), info.kind == "file")
-        with workshop.guard:
-            workshop.contents[info.id] = known
-    return known
+def content_of(workshop: Workshop, info: ObjectInfo, place: str | None = None) -> Content:
+    """SHA-256 and BLAKE3 of a file's bytes, or of a tree's canonical archive; remembered by what it is."""
+    sha256, plain = workshop.store.tree_sha256(info, place)
+    return Content(sha256, BlobDigest(plain))
 
 
-def content_at(path: str, is_file: bool) -> Content:
-    """The same for a place on disk."""
-    both = _Both()
-    if is_file:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                both.write(chunk)
-    else:
-        canonical_tar(path, both)
-    return both.content()
+def content_at(path: str) -> Content:
+    """The same for one file on disk."""
+    sha256, plain = hashlib.sha256(), blake3()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            sha256.update(chunk)
+            plain.update(chunk)
+    return Content(sha256.digest(), BlobDigest(plain.digest()))
 
 
-class _Both:
-    """A file to write to that hashes twice."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._blake3 = blake3()
-
-    def write(self, data: bytes) -> int:
-        self._sha256.update(data)
-        self._blake3.update(data)
-        return len(data)
-
-    def content(self) -> Content:
-        return Content(self._sha256.digest(), BlobDigest(self._blake3.digest()))
-
-
-def output_fact(workshop: Workshop, name: OutputName, info: ObjectInfo) -> Output:
+def output_fact(workshop: Workshop, name: OutputName, info: ObjectInfo, place: str | None = None) -> Output:
     """What a statement says of one output, with the programs under its `bin`."""
+    physical = place or workshop.store.physical(info.path)
     return Output(
         name=name,
         path=info.path,
         kind="file" if info.kind == "file" else "tree",
         object_id=info.id,
         root=info.root,
-        content=content_of(workshop, info),
+        content=content_of(workshop, info, place),
         size=info.size,
-        files=_programs(workshop.store.physical(info.path)) if info.kind == "tree" else (),
+        files=_programs(physical) if info.kind == "tree" else (),
     )
 
 
@@ -155,8 +143,7 @@ def _programs(path: str) -> tuple[FileFact, ...]:
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
     return tuple(
-        FileFact("bin/" + file_name(name), content_at(os.fsdecode(os.path.join(folder, name)), True))
-        for name in names
+        FileFact("bin/" + file_name(name), content_at(os.fsdecode(os.path.join(folder, name)))) for name in names
     )
 
 
@@ -164,11 +151,12 @@ def _facts(
     workshop: Workshop,
     made: Derivation | Fixed,
     outputs: Mapping[OutputName, ObjectInfo],
+    places: Mapping[OutputName, str],
     course: Course,
     limits: Limits,
     evidence: Mapping[ObjectId, EnvelopeDigest],
 ) -> Provenance:
-    said = tuple(output_fact(workshop, name, outputs[name]) for name in sorted(outputs))
+    said = tuple(output_fact(workshop, name, outputs[name], places.get(name)) for name in sorted(outputs))
     run = Run(
         mode=course.mode,
         version=workshop.version,

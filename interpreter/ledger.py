@@ -15,8 +15,7 @@ from kiln.interpreter.plan import Known
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
-from kiln.store.provenance.keys import Signer
-from kiln.store.records import Pin, sign_resolution
+from kiln.store.records import Pin, Resolution, Signer, sign_resolution
 from kiln.store.store import Store
 
 
@@ -30,9 +29,8 @@ class Realised(NamedTuple):
 class Ledger:
     """A view of one store. Implements `plan.Knowledge`."""
 
-    def __init__(self, store: Store, signer: Signer) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._signer = signer
 
     def known(self, drvs: Collection[DrvDigest]) -> Mapping[DrvDigest, Sequence[Known]]:
         resolutions = self._store.resolutions_for(drvs)
@@ -52,7 +50,7 @@ class Ledger:
     def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
         """Each output of a resolved derivation that is there; the first candidate of several."""
         found: dict[OutputName, Realised] = {}
-        for claim, witness in self._store.claims_for(resolved):
+        for claim, witness, _ in self._store.claims_for(resolved):
             info = self._store.info(claim.object)
             if info is not None and claim.output not in found:
                 found[claim.output] = Realised(info, witness.envelope)
@@ -62,10 +60,15 @@ class Ledger:
         """The envelope about an object as an output of a derivation."""
         resolutions = self._store.resolutions_for([item.drv]).get(item.drv, ())
         for resolved in [ResolvedDigest(item.drv), *(resolution.resolved for resolution in resolutions)]:
-            for claim, witness in self._store.claims_for(resolved):
+            for claim, witness, _ in self._store.claims_for(resolved):
                 if claim.object == made and claim.output == item.output:
                     return witness.envelope
         return None
+
+    def producer(self, made: ObjectId) -> EnvelopeDigest | None:
+        """The envelope about whatever made an object; None for a source."""
+        found = self._store.producers(made)
+        return found[0].witness.envelope if found else None
 
     def resolved_of(self, drv: DrvDigest) -> ResolvedDigest | None:
         """The resolved derivation that stands for this one here: of several, one whose outputs are here."""
@@ -73,16 +76,13 @@ class Ledger:
         present = [resolved for resolved in (*found, ResolvedDigest(drv)) if self.realised(resolved)]
         return present[0] if present else (found[0] if found else None)
 
-    def record_resolution(
-        self, drv: DrvDigest, resolved: ResolvedDigest, pins: Iterable[tuple[DrvOutput, SourceObject]]
-    ) -> None:
-        """Sign and keep that `drv` came down to `resolved` with these inputs, unless that is known."""
-        wanted = sorted(Pin(item.drv, item.output, made.id, made.name) for item, made in pins)
-        for known in self._store.resolutions_for([drv]).get(drv, ()):
-            if known.resolved == resolved and list(known.pins) == wanted:
-                return
-        made_on = time.time_ns() // 1_000_000
-        self._store.put_resolution(sign_resolution(self._signer, drv, resolved, wanted, made=made_on))
+
+def sign_pins(
+    signer: Signer, drv: DrvDigest, resolved: ResolvedDigest, pins: Mapping[DrvOutput, SourceObject]
+) -> Resolution:
+    """That `drv` came down to `resolved` with these inputs, signed."""
+    rows = [Pin(item.drv, item.output, made.id, made.name) for item, made in pins.items()]
+    return sign_resolution(signer, drv, resolved, rows, made=time.time_ns() // 1_000_000)
 
 
 def _known(pins: Iterable[Pin], outputs: Mapping[OutputName, Realised]) -> Known:

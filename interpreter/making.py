@@ -10,14 +10,27 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from kiln.interpreter.derivation import USUAL_LIMITS, Builtin, Derivation, Fixed, Limits
-from kiln.interpreter.evidence import Course, attest, digest_of_made
-from kiln.interpreter.ledger import Realised
+from kiln.interpreter.derivation import (
+    USUAL_LIMITS,
+    Builtin,
+    Derivation,
+    DrvOutput,
+    Fixed,
+    Limits,
+    SourceObject,
+)
+from kiln.interpreter.evidence import Attested, Course, attest, digest_of_made
+from kiln.interpreter.ledger import Realised, sign_pins
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
+from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
 from kiln.store.provenance.facts import Mode
+
+if TYPE_CHECKING:
+    from kiln.store.rewrite import StagedOutputs
 
 OUT = OutputName("out")
 
@@ -32,6 +45,8 @@ class Making:
     limits: Limits = USUAL_LIMITS
     place: str | None = None
     evidence: Mapping[ObjectId, EnvelopeDigest] = field(default_factory=dict)
+    pins: Mapping[DrvOutput, SourceObject] | None = None
+    """For a derivation of a graph, the objects that stand for its inputs: recorded as its resolution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +77,20 @@ def make(workshop: Workshop, making: Making, *, again: bool = False) -> Made:
             case Derivation(builder=Builtin()):
                 return _builtin(workshop, making, making.recipe)
             case Derivation():
-                from kiln.interpreter.sandboxed import build_program
-
-                outputs, course = build_program(workshop, making, making.recipe)
-                envelope = attest(workshop, making.recipe, outputs, course, making.limits, making.evidence)
-                return Made({name: Realised(info, envelope) for name, info in outputs.items()}, fresh=True)
+                return _build(workshop, making, making.recipe)
 
 
 def _wanted(recipe: Derivation | Fixed) -> set[OutputName]:
     return {OUT} if isinstance(recipe, Fixed) else {spec.name for spec in recipe.outputs}
+
+
+def _build(workshop: Workshop, making: Making, drv: Derivation) -> Made:
+    from kiln.interpreter.sandboxed import built
+
+    with built(workshop, making, drv) as (staged, course):
+        places = {name: item.physical for name, item in staged.staged}
+        signed = attest(workshop, drv, staged.infos, course, making.limits, making.evidence, places)
+        return _register(workshop, making, staged.infos, signed, staged)
 
 
 def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
@@ -98,8 +118,7 @@ def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
         sources=making.sources,
         location=fetched.source_used,
     )
-    envelope = attest(workshop, fixed, {OUT: info}, course, making.limits, {})
-    return Made({OUT: Realised(info, envelope)}, fresh=True)
+    return _register(workshop, making, {OUT: info}, attest(workshop, fixed, {OUT: info}, course, making.limits, {}))
 
 
 def _builtin(workshop: Workshop, making: Making, drv: Derivation) -> Made:
@@ -108,5 +127,20 @@ def _builtin(workshop: Workshop, making: Making, drv: Derivation) -> Made:
     started = time.time()
     info = run_builtin(workshop, drv)
     course = Course(mode=Mode.BUILTIN, started=started, finished=time.time(), enforced={"inputs": True})
-    envelope = attest(workshop, drv, {OUT: info}, course, making.limits, making.evidence)
-    return Made({OUT: Realised(info, envelope)}, fresh=True)
+    signed = attest(workshop, drv, {OUT: info}, course, making.limits, making.evidence)
+    return _register(workshop, making, {OUT: info}, signed)
+
+
+def _register(
+    workshop: Workshop,
+    making: Making,
+    outputs: Mapping[OutputName, ObjectInfo],
+    signed: Attested,
+    staged: StagedOutputs | None = None,
+) -> Made:
+    """Objects, claims, witnesses, envelope and resolution in one transaction."""
+    resolutions = []
+    if making.pins is not None:
+        resolutions.append(sign_pins(workshop.signer, making.key, digest_of_made(making.recipe), making.pins))
+    workshop.store.commit(staged, witnesses=signed.witnesses, resolutions=resolutions, envelopes=(signed.data,))
+    return Made({name: Realised(info, signed.envelope) for name, info in outputs.items()}, fresh=True)

@@ -20,7 +20,6 @@ from kiln.interpreter.derivation import (
     Derivation,
     DrvOutput,
     FetchStep,
-    Fixed,
     Graph,
     SourceObject,
     Step,
@@ -36,6 +35,7 @@ from kiln.interpreter.events import (
     Verdict,
 )
 from kiln.interpreter.evidence import digest_of_made
+from kiln.interpreter.ledger import sign_pins
 from kiln.interpreter.making import Made, Making, make
 from kiln.interpreter.plan import Plan, drv_inputs, make_plan
 from kiln.interpreter.schedule import Outcome, Scheduler
@@ -155,14 +155,20 @@ class _Runner:
 
     def _make(self, step: Step) -> Made:
         if isinstance(step, FetchStep):
-            recipe: Derivation | Fixed = step.fixed
             made = make(self._workshop, Making(step.digest, step.fixed, step.sources, place=step.place))
         else:
-            recipe = self._resolve(step)
-            evidence = self._inputs_evidence(step)
-            made = make(self._workshop, Making(step.digest, recipe, (), step.limits, step.place, evidence))
+            made = self._build(step)
         self._pin(step.digest, made)
-        self._record(step, recipe)
+        return made
+
+    def _build(self, step: BuildStep) -> Made:
+        recipe = self._resolve(step)
+        pins = {item: self._plan.pins[item] for item in drv_inputs(self._graph, step.digest)}
+        evidence = self._inputs_evidence(step)
+        made = make(self._workshop, Making(step.digest, recipe, (), step.limits, step.place, evidence, pins))
+        if not made.fresh:
+            resolution = sign_pins(self._workshop.signer, step.digest, digest_of_made(recipe), pins)
+            self._workshop.store.put_resolution(resolution)
         return made
 
     def _resolve(self, step: BuildStep) -> Derivation:
@@ -185,8 +191,3 @@ class _Runner:
                 if self._plan.pins.setdefault(item, result) != result:
                     raise _Mixed(self._plan.pinned_by.get(item, set()))
                 self._evidence[result.id] = realised.envelope
-
-    def _record(self, step: Step, recipe: Derivation | Fixed) -> None:
-        if isinstance(step, BuildStep):
-            pins = [(item, self._plan.pins[item]) for item in drv_inputs(self._graph, step.digest)]
-            self._workshop.ledger.record_resolution(step.digest, digest_of_made(recipe), pins)

@@ -6,7 +6,6 @@ bytes (`decode_recipe`), so that a verifier can hold the two against each other;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgpack
@@ -26,7 +25,9 @@ from kiln.interpreter.derivation import (
     encode,
     encode_fixed,
 )
+from kiln.store.paths import OutputName
 from kiln.store.provenance.facts import Recipe, RecipeForm
+from kiln.store.provenance.verify import DecodedRecipe
 
 Json: TypeAlias = Any
 
@@ -38,9 +39,14 @@ def recipe_of(made: Derivation | Fixed) -> Recipe:
     return Recipe(RecipeForm.DERIVATION, encode(made), derivation_json(made))
 
 
-def decode_recipe(form: RecipeForm, encoded: bytes) -> Mapping[str, Json]:
-    """The JSON of canonical bytes, for a verifier. Raises NotCanonical."""
-    return recipe_of(read_recipe(form, encoded)).data
+def decode_recipe(form: RecipeForm, encoded: bytes) -> DecodedRecipe:
+    """What canonical bytes say, for a verifier. Raises NotCanonical."""
+    made = read_recipe(form, encoded)
+    data = recipe_of(made).data
+    if isinstance(made, Fixed):
+        return DecodedRecipe(data, frozenset(), frozenset({OutputName("out")}))
+    inputs = frozenset(item.id for item in made.inputs if isinstance(item, SourceObject))
+    return DecodedRecipe(data, inputs, frozenset(spec.name for spec in made.outputs))
 
 
 def read_recipe(form: RecipeForm, encoded: bytes) -> Derivation | Fixed:

@@ -11,20 +11,24 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kiln.interpreter.derivation import Derivation, Program, SourceObject, render, resolved_digest
 from kiln.interpreter.errors import BuildFailed, LimitReached, OutputKindWrong, OutputMissing
-from kiln.interpreter.events import LogLine
+from kiln.interpreter.events import LogLine, Warned
 from kiln.interpreter.evidence import Course
+from kiln.interpreter.sandbox.logs import LogWriter
 from kiln.interpreter.sandbox.run import build_identity, run_sandbox
 from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.interpreter.workshop import Workshop
+from kiln.store.disk import open_directory
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
 from kiln.store.provenance.facts import Mode, Usage
-from kiln.store.store import BuiltOutput
+from kiln.store.rewrite import BuiltOutput, StagedOutputs
+from kiln.store.tree import remove_tree
 
 if TYPE_CHECKING:
     from kiln.interpreter.making import Making
@@ -35,10 +39,12 @@ _SUSPECT = re.compile(rb"(^|[^a-z_-])(error|fatal|undefined reference|not found|
 _LIMITS = {"timeout": "ran for longer than", "silence": "wrote nothing for", "log-limit": "wrote more log than"}
 
 
-def build_program(
-    workshop: Workshop, making: Making, drv: Derivation
-) -> tuple[Mapping[OutputName, ObjectInfo], Course]:
-    """Build a resolved derivation. Raises RealiseError, SandboxError, StoreError."""
+@contextmanager
+def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple[StagedOutputs, Course]]:
+    """Build a resolved derivation; its outputs are read, rewritten and named, and nothing is registered yet.
+
+    Raises RealiseError, SandboxError, StoreError.
+    """
     folder = workshop.store.new_temp("build")
     closure = workshop.store.closure(item.id for item in drv.inputs if isinstance(item, SourceObject))
     spec = _spec(workshop, making, drv, folder, closure)
@@ -48,23 +54,32 @@ def build_program(
         result = run_sandbox(spec, build_identity(workshop.store.store_dir), log=log.write)
     finally:
         log.close()
-    _check(making, drv, result, log, folder)
-    outputs = workshop.store.add_outputs(
-        [
-            BuiltOutput(
-                name=item.name,
-                source=result.outputs[item.name],
-                scratch=drv.scratch_path(item.name),
-                store_name=drv.output_name(item.name),
-                kind=item.kind,
-                forbid_self=bool(item.self_refs),
-            )
-            for item in drv.outputs
-        ],
-        closure,
-    )
-    workshop.store.drop_temp(folder)
-    return outputs, _course(result, started)
+    _check(workshop, making, drv, result, log, folder)
+    outputs = [
+        BuiltOutput(
+            name=item.name,
+            source=result.outputs[item.name],
+            scratch=drv.scratch_path(item.name),
+            store_name=drv.output_name(item.name),
+            kind=item.kind,
+            forbid_self=bool(item.self_refs),
+        )
+        for item in drv.outputs
+    ]
+    staged = workshop.store.stage_outputs(outputs, closure)
+    for name, collision in staged.collisions:
+        workshop.emit(Warned(f"{drv.name}, output {name}: {collision}"))
+    yield staged, _course(result, started)
+    _drop(folder)
+
+
+def _drop(folder: str) -> None:
+    """Remove a build's folders, whatever modes the builder left."""
+    parent = open_directory(os.path.dirname(folder))
+    try:
+        remove_tree(parent, os.fsencode(os.path.basename(folder)))
+    finally:
+        os.close(parent)
 
 
 def log_path(workshop: Workshop, drv: Derivation) -> str:
@@ -98,8 +113,6 @@ class _Log:
     """The log of one build: kept compressed, its last lines at hand, each line an event."""
 
     def __init__(self, workshop: Workshop, making: Making, path: str) -> None:
-        from kiln.interpreter.sandbox.logs import LogWriter
-
         self.path = path
         self.tail: deque[bytes] = deque(maxlen=_TAIL_LINES)
         self.suspect: bytes | None = None
@@ -130,7 +143,11 @@ class _Log:
         self._workshop.emit(LogLine(self._making.key, line))
 
 
-def _check(making: Making, drv: Derivation, result: SandboxResult, log: _Log, folder: str) -> None:
+def _check(
+    workshop: Workshop, making: Making, drv: Derivation, result: SandboxResult, log: _Log, folder: str
+) -> None:
+    if not result.ok:
+        folder = _keep(workshop, drv, folder)
     facts = {"place": making.place, "help": "kiln log last shows the whole log"}
     if result.status in _LIMITS:
         limits = {"timeout": f"{making.limits.time} s", "silence": f"{making.limits.silence} s"}
@@ -164,6 +181,16 @@ def _check(making: Making, drv: Derivation, result: SandboxResult, log: _Log, fo
         )
     for item in drv.outputs:
         _check_kind(making, drv, result.outputs[item.name], item.name, item.kind)
+
+
+def _keep(workshop: Workshop, drv: Derivation, folder: str) -> str:
+    """Move a failed build's folders to where they outlive this process, in place of an earlier failure's."""
+    kept = os.path.join(workshop.store.root, "failed", f"{drv.name}-{resolved_digest(drv).short}")
+    workshop.store.layout.make_folder(os.path.dirname(kept))
+    if os.path.lexists(kept):
+        _drop(kept)
+    os.rename(folder, kept)
+    return kept
 
 
 def _check_kind(making: Making, drv: Derivation, path: str, name: OutputName, kind: str) -> None:

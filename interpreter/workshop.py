@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from kiln.interpreter.events import Event, Sink
 from kiln.interpreter.ledger import Ledger
-from kiln.store.digest import ObjectId
 from kiln.store.provenance.keys import Signer
-from kiln.store.provenance.statement import Content
 from kiln.store.provenance.trust import Policy
 from kiln.store.store import Store
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Workshop:
-    """One command's means. Shared by its threads: the store locks for itself, `contents` is guarded by `guard`."""
+    """One command's means. Shared by its threads: the store locks for itself, the sink is guarded by `guard`."""
 
     store: Store
     ledger: Ledger
@@ -32,7 +30,6 @@ class Workshop:
     offline: bool = False
     untrusted: tuple[str, ...] = ()
     """Roots of other stores of this machine, from which objects may be copied by digest."""
-    contents: dict[ObjectId, Content] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
     _config: FetchConfig | None = None
 

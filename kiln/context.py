@@ -9,9 +9,16 @@ from kiln.console import Console
 from kiln.paths import config_root, data_root
 
 if TYPE_CHECKING:
+    from kiln.interpreter.events import Sink
+    from kiln.interpreter.ledger import Ledger
+    from kiln.interpreter.workshop import Workshop
     from kiln.progress import Progress
     from kiln.store.provenance.keyfile import KeyRing
+    from kiln.store.provenance.trust import Policy
     from kiln.store.store import Store
+
+BUILD_ID = 30033
+"""The user and group id that owns, and builds for, a store that root makes."""
 
 
 class Context:
@@ -30,6 +37,8 @@ class Context:
         if self._store is None:
             from kiln.store.store import Store
 
+            if os.geteuid() == 0 and not os.path.lexists(self.store_root):
+                _give_away(self.store_root)
             self._store = Store.open(self.store_root)
         return self._store
 
@@ -38,8 +47,44 @@ class Context:
         if self._keys is None:
             from kiln.store.provenance.keyfile import open_keys
 
-            self._keys = open_keys(os.path.join(config_root(), "builder.key"))
+            self._keys = open_keys(os.path.join(config_root(), "keys", "builder.key"))
         return self._keys
+
+    def ledger(self) -> Ledger:
+        """What the store's records say of derivations."""
+        from kiln.interpreter.ledger import Ledger
+
+        return Ledger(self.store())
+
+    def workshop(self, sink: Sink, *, jobs: int | None = None, offline: bool = False) -> Workshop:
+        """What making something takes."""
+        from kiln import __version__
+        from kiln.interpreter.ledger import Ledger
+        from kiln.interpreter.workshop import Workshop
+
+        ring = self.keys()
+        signer = ring.signer()
+        return Workshop(
+            store=self.store(),
+            ledger=Ledger(self.store()),
+            signer=signer,
+            policy=self.policy(),
+            version=__version__,
+            sink=sink,
+            jobs=jobs or os.cpu_count() or 1,
+            offline=offline,
+        )
+
+    def policy(self) -> Policy:
+        """Whose word counts here: the builder's own keys and the file of trusted ones. Raises BadTrustFile."""
+        from kiln.store.provenance.trust import load_policy
+
+        return load_policy(self.trust_file(), own=self.keys().public_keys)
+
+    @staticmethod
+    def trust_file() -> str:
+        """The file of keys that this user trusts beside his own."""
+        return os.path.join(config_root(), "trusted-keys")
 
     def progress(self) -> Progress:
         """The view of the stream of events."""
@@ -60,3 +105,9 @@ class Context:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def _give_away(root: str) -> None:
+    """A new store of root's belongs to the build id, so that nothing is ever built as root."""
+    os.makedirs(root, 0o755)
+    os.chown(root, BUILD_ID, BUILD_ID)

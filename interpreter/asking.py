@@ -1,0 +1,116 @@
+"""What a command's target comes to: FILE[#attribute] to derivations, by evaluation or from an answer that is kept.
+
+request ──recall──► targets                          when nothing that was read has changed
+        ──load, evaluate──► targets and their graph  else; the answer is kept for the next time
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from kiln.interpreter.answers import Answer, Target, recall, remember
+from kiln.interpreter.derivation import SourceObject, Step
+from kiln.interpreter.ledger import Ledger
+from kiln.interpreter.plan import Plan, take_all
+from kiln.store.digest import DrvDigest
+from kiln.store.store import Store
+
+if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.evaluator import Evaluator
+    from kiln.interpreter.evaluate.packages import Selection
+    from kiln.interpreter.program import Program
+
+
+class Request(NamedTuple):
+    """A build file as the user named it, and the attribute in it; empty for its default."""
+
+    file: str
+    attribute: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `FILE[#attribute]`."""
+        file, _, attribute = text.partition("#")
+        return cls(file, attribute)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(self.attribute.split(".")) if self.attribute else ()
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.attribute}" if self.attribute else self.file
+
+
+@dataclass(slots=True)
+class Asked:
+    """What requests came to. `sources` is the digest of each request's build files, None for one recalled."""
+
+    targets: list[list[Target]] = field(default_factory=list)
+    graph: dict[DrvDigest, Step] = field(default_factory=dict)
+    programs: list[Program | None] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> list[Target]:
+        return [target for group in self.targets for target in group]
+
+
+def recall_all(requests: Sequence[Request], ledger: Ledger, cache: str) -> tuple[Asked, Plan] | None:
+    """The targets and where they are, if every request has an answer that holds and all of it is in the store."""
+    asked = Asked()
+    for request in requests:
+        answer = recall(cache, os.path.abspath(request.file), request.attribute)
+        if answer is None:
+            return None
+        asked.targets.append(list(answer.targets))
+        asked.programs.append(None)
+    wanted = [target.item for target in asked.wanted]
+    plan = take_all([item for item in wanted if not isinstance(item, SourceObject)], ledger)
+    if plan is None or not all(ledger.present(item) for item in wanted if isinstance(item, SourceObject)):
+        return None
+    return asked, plan
+
+
+def ask(requests: Sequence[Request], store: Store, cache: str) -> Asked:
+    """Evaluate the requests, and keep their answers. Raises CompileError, EvaluationError."""
+    asked = Asked()
+    for request in requests:
+        evaluator, module = open_program(request, store)
+        value = evaluator.select(module, request.path)
+        name = request.attribute or evaluator.default_name(module)
+        targets = evaluator.targets(value, name)
+        asked.targets.append(targets)
+        asked.graph.update(evaluator.graph)
+        asked.programs.append(evaluator.program)
+        files = tuple((path, bytes(digest)) for path, digest in evaluator.program.sources if os.path.isabs(path))
+        answer = Answer(tuple(targets), files, tuple(evaluator.sources))
+        remember(cache, os.path.abspath(request.file), request.attribute, answer)
+    return asked
+
+
+def open_program(request: Request, store: Store) -> tuple[Evaluator, str]:
+    """The evaluator of a request's build file, and the file's module. Raises CompileError."""
+    from kiln.interpreter.evaluate.evaluator import Evaluator
+    from kiln.interpreter.modules import Loader
+
+    program = Loader().load(request.file)
+    return Evaluator(program, StoreHost(store)), program.root
+
+
+class StoreHost:
+    """Adds the sources that evaluation meets to a store. Implements `evaluate.host.Host`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add_source(self, path: str, name: str, selection: Selection) -> SourceObject:
+        from kiln.interpreter.selecting import selector
+
+        info = self._store.add_object(path, name, move=False, select=selector(path, selection))
+        return SourceObject(info.id, info.name)
+
+    def add_source_file(self, path: str, name: str) -> SourceObject:
+        info = self._store.add_object(path, name, move=False)
+        return SourceObject(info.id, info.name)

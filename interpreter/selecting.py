@@ -1,0 +1,79 @@
+"""Which files of a folder become a source: patterns as git's ignore files have them.
+
+A pattern without a slash matches a name at any depth; one with a slash is relative to the source's folder; `**` is
+any number of folders; what a pattern says of a folder holds for all below it. `gitignore` reads the `.gitignore`
+files at and below the source's folder and leaves out `.git`; what a user's own git configuration ignores is not
+asked, since a result must not depend on it.
+
+With `include`, a folder is entered where something below it may match, and stays even where nothing did.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+    from kiln.interpreter.evaluate.packages import Selection
+
+Select = Callable[[bytes, bool], bool]
+"""`(relative path, is a directory)` → whether it is taken."""
+
+
+def selector(folder: str, selection: Selection) -> Select | None:
+    """The filter that a selection stands for; None where it takes everything."""
+    if not (selection.include or selection.exclude or selection.gitignore):
+        return None
+    from pathspec import GitIgnoreSpec
+
+    taken = GitIgnoreSpec.from_lines(selection.include) if selection.include else None
+    left_out = GitIgnoreSpec.from_lines(selection.exclude)
+    ignored = _Ignored(folder) if selection.gitignore else None
+
+    def select(path: bytes, is_directory: bool) -> bool:
+        if not path:
+            return True
+        name = os.fsdecode(path)
+        shown = name + "/" if is_directory else name
+        if left_out.match_file(shown) or (ignored is not None and ignored.match(name, is_directory)):
+            return False
+        return taken is None or is_directory or taken.match_file(name)
+
+    return select
+
+
+class _Ignored:
+    """The `.gitignore` files of a folder, each read when the walk first asks about its folder; deeper ones win."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._specs: dict[str, GitIgnoreSpec | None] = {}
+
+    def match(self, path: str, is_directory: bool) -> bool:
+        if path == ".git" or path.endswith("/.git"):
+            return True
+        parts = path.split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            spec = self._spec("/".join(parts[:depth]))
+            if spec is not None:
+                rest = "/".join(parts[depth:]) + ("/" if is_directory else "")
+                verdict = spec.check_file(rest).include
+                if verdict is not None:
+                    return verdict
+        return False
+
+    def _spec(self, folder: str) -> GitIgnoreSpec | None:
+        if folder not in self._specs:
+            from pathspec import GitIgnoreSpec
+
+            try:
+                with open(
+                    os.path.join(self._folder, folder, ".gitignore"), encoding="utf-8", errors="replace"
+                ) as file:
+                    self._specs[folder] = GitIgnoreSpec.from_lines(file)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                self._specs[folder] = None
+        return self._specs[folder]

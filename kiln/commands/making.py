@@ -1,0 +1,86 @@
+"""The part of `realise` that has something to do: evaluate, plan, make, record what the targets stand for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from kiln.context import Context
+from kiln.exits import Exit
+from kiln.interpreter.asking import Asked, Request, ask
+from kiln.interpreter.derivation import DrvOutput, SourceObject
+from kiln.interpreter.events import Event, Sink
+from kiln.interpreter.plan import Plan, make_plan
+from kiln.interpreter.realise import Failed, Tally, realise, step_kind, step_name
+from kiln.paths import cache_root
+
+
+def make_requests(requests: Sequence[Request], args: Any, context: Context) -> tuple[Asked, Plan]:
+    """Evaluate and make the requests. Raises what they raise; of failed steps, the first in the graph's order."""
+    began = time.monotonic()
+    asked = ask(requests, context.store(), cache_root())
+    items = [target.item for target in asked.wanted]
+    wanted = [item for item in items if not isinstance(item, SourceObject)]
+    try:
+        with _sink(context, args.trace) as sink:
+            workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline)
+            plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
+    except Failed as failed:
+        raise _told(context, failed) from failed
+    from kiln.interpreter.standing import record_targets
+
+    record_targets(workshop, requests, asked, plan)
+    context.console.say(_summary(asked, tally, time.monotonic() - began))
+    return asked, plan
+
+
+def dry_run(requests: Sequence[Request], context: Context) -> int:
+    """Say what would be done."""
+    asked = ask(requests, context.store(), cache_root())
+    wanted = [target.item for target in asked.wanted if isinstance(target.item, DrvOutput)]
+    plan = make_plan(asked.graph, wanted, context.ledger())
+    rows = [{"name": step_name(asked.graph[drv]), "kind": step_kind(asked.graph[drv])} for drv in plan.todo]
+    for row in rows:
+        context.console.result(f"{row['kind']:<8}{row['name']}")
+    context.console.document("realise", {"steps": rows})
+    return Exit.OK
+
+
+@contextmanager
+def _sink(context: Context, trace: str | None) -> Iterator[Sink]:
+    """Where events go; taken down at the end, whatever the end is."""
+    progress = context.progress()
+    with ExitStack() as stack:
+        stack.callback(context.end_progress)
+        if trace is None:
+            yield progress
+            return
+        import json
+
+        from kiln.interpreter.events import event_json
+
+        file = stack.enter_context(open(trace, "w", encoding="utf-8"))
+
+        def both(event: Event) -> None:
+            file.write(json.dumps({"schema": "kiln.event/1", "time": time.time(), **event_json(event)}) + "\n")
+            progress(event)
+
+        yield both
+
+
+def _told(context: Context, failed: Failed) -> Exception:
+    """Show every failure but the first, which is raised for the command's end."""
+    from kiln.problems import problems_of, show_problem
+
+    for cause in failed.causes[1:]:
+        for problem in problems_of(cause, colour=context.console.colour):
+            show_problem(context.console, problem)
+    return failed.causes[0]
+
+
+def _summary(asked: Asked, tally: Tally, seconds: float) -> str:
+    name = ", ".join(dict.fromkeys(target.label.partition(".")[0] for target in asked.wanted))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(tally.verdicts.items())) or "nothing to do"
+    return f"✔ {name}: {counts} ({seconds:.1f}s)"
