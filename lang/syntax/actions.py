@@ -500,6 +500,8 @@ def hole(start: int, end: int, expr: Expr) -> ast.Hole:
 
 def string_parts(start: int, end: int, opener: tuple[str | None, str], parts: list[str | ast.Hole] | None) -> ast.Str:
     tag, quotes = opener
+    if parts is not None and strings.mixes_indentation(quotes, parts):
+        raise Refused(mistakes.MixedIndentation(start, start + len(tag or "") + len(quotes)))
     return ast.Str(start, end, tag, strings.literal(tag, quotes, parts or []))
 
 

@@ -23,9 +23,9 @@ Right:
     "K0102": (
         "a comma or a semicolon is missing",
         """\
-Items in brackets are parted by `,` (one more at the end is welcome), the members of a set and a
-`let` from what follows it by `;`, and every declaration but a set ends with `;`. The place is
-where the item before ends.
+Items in brackets are separated by `,` (one more at the end is welcome); the members of a set, a
+`let` before its body, and every declaration but a set end with `;`. The place is where the item
+before ends.
 
 Wrong:
     let x = [1 2];
@@ -343,5 +343,23 @@ Wrong:
 Right:
     fn f(x: Int = 1) = x;
 """,
+    ),
+    "K0130": (
+        "a string indented by tabs and by spaces",
+        '''\
+From each line of a string in three quotes the indentation of the least indented one is taken away,
+so all of them begin with the same characters. The line of the closing quotes counts too.
+
+Wrong:
+    let x = """
+    \ta
+        b
+      """;
+Right:
+    let x = """
+      a
+        b
+      """;
+''',
     ),
 }

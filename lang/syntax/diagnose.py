@@ -52,12 +52,15 @@ def _not_a_declaration(s: Situation) -> m.Mistake | None:
     if s.found == "DOC":
         return m.DocMisplaced(s.start, s.end)
     if s.before == "PUB" and s.found in ("import", "test", "$END"):
-        return m.Unexpected(s.start, s.end, "`type`, `fn`, `let` or `set`", _words(s, s.index), "behind `pub`", "")
+        return m.Unexpected(s.start, s.end, "`type`, `fn`, `let` or `set`", _words(s, s.index), "after `pub`", "")
     word = s.spelling(s.index)
     if s.found == "KEYLABEL" and word in DECLARATION_WORDS:
         at, to = s.tokens.starts[s.index + 1], s.tokens.ends[s.index + 1]
-        return m.Unexpected(at, to, "a name", _words(s, s.index + 1), f"behind `{word}`", "")
-    nearest = _FOREIGN_DECLARATIONS.get(word) or next(iter(difflib.get_close_matches(word, DECLARATION_WORDS, 1)), "")
+        wanted = "a string" if word in ("test", "import") else "a name"
+        return m.Unexpected(at, to, wanted, _words(s, s.index + 1), f"after `{word}`", "")
+    nearest = _FOREIGN_DECLARATIONS.get(word) or next(
+        iter(difflib.get_close_matches(word[:40], DECLARATION_WORDS, 1)), ""
+    )
     return m.NotADeclaration(s.start, s.end, word, "" if nearest == word else nearest)
 
 
@@ -163,7 +166,7 @@ def _advice(s: Situation) -> str:
     if s.declaration == "test" and s.index < 3:
         return 'a test is `test "what it shows" = 1 + 1 == 2;`'
     if s.accepts("=>") and s.keyword[0] == "fn":
-        return "a function is `fn(x) => e`; behind `->` stands the type of its result, `fn(x) -> Int => e`"
+        return "a function is `fn(x) => e`; after `->` stands the type of its result, `fn(x) -> Int => e`"
     if s.keyword[0] == "assert" and s.accepts("else"):
         return '`assert c else "what is wrong"; e`'
     return ""
@@ -191,7 +194,7 @@ def _where(s: Situation) -> str:
     if s.index == 0:
         return ""
     if s.before in KIND and s.spelling(s.index - 1):
-        return f"behind `{s.spelling(s.index - 1)}`" if len(s.spelling(s.index - 1)) <= 40 else ""
+        return f"after `{s.spelling(s.index - 1)}`" if len(s.spelling(s.index - 1)) <= 40 else ""
     return ""
 
 

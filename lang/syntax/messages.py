@@ -34,15 +34,26 @@ def report(mistake: m.Mistake, path: str, text: str, offset: int, column_0: int 
         ]
         help_ = "indent that line: in column 0 stand a declaration's first word, comments and closing brackets"
     return Report(
-        said.code, said.title, place(mistake.start, mistake.end), said.label, said.notes, tuple(others), help_
+        said.code,
+        _short(said.title),
+        place(mistake.start, mistake.end),
+        _short(said.label),
+        said.notes,
+        tuple(others),
+        None if help_ is None else _short(help_),
     )
+
+
+def _short(text: str) -> str:
+    """A name in a message may be as long as the file."""
+    return text if len(text) <= 240 else text[:239] + "…"
 
 
 def _words(mistake: m.Mistake) -> Words:
     match mistake:
         case m.UnclosedString() | m.UnclosedHole() | m.ShellHole() | m.UnknownEscape() | m.SingleQuotes():
             return words.string_words(mistake)
-        case m.StringAtColumn0() | m.HoleInConstant() | m.TagOnConstant() | m.UnknownTag():
+        case m.StringAtColumn0() | m.HoleInConstant() | m.TagOnConstant() | m.UnknownTag() | m.MixedIndentation():
             return words.string_words(mistake)
         case (
             m.ForeignComment()
@@ -101,7 +112,7 @@ def _sign_words(
             return Words(
                 "K0106",
                 "`=` doesn't compare",
-                "this gives a name its value, and none can get one here",
+                "`=` binds a name, and nothing is bound here",
                 "equality is `==`",
             )
         case _:
@@ -221,7 +232,7 @@ def _expression_words(
                 others=((at, at + 2, "this `if`"),),
             )
         case m.ForeignSyntax(found=found, instead=instead):
-            return Words("K0119", f"`{found}` isn't written so in Kiln", "", instead)
+            return Words("K0119", f"`{found}` can't be used here", "", instead)
         case m.ChainedComparison(op=op):
             return Words(
                 "K0125", "comparisons don't chain", f"a second one begins with this `{op}`", "write `a < b && b < c`"
@@ -229,7 +240,7 @@ def _expression_words(
         case m.NeedsParentheses(word=word, before=before):
             return Words(
                 "K0126",
-                f"`{word}` behind `{before}` needs parentheses",
+                f"`{word}` after `{before}` needs parentheses",
                 f"this `{word}` reaches as far to the right as it can",
                 f"write `{before} ({word} …)`",
             )
@@ -243,7 +254,7 @@ def _expression_words(
         case m.CallWithoutParentheses(fn=fn, arg=arg):
             shown = arg if len(arg) <= 20 else "…"
             return Words(
-                "K0101", f"`{shown}` can't stand right behind `{fn}`", "", f"a call has parentheses: `{fn}({shown})`"
+                "K0101", f"`{shown}` can't come right after `{fn}`", "", f"a call has parentheses: `{fn}({shown})`"
             )
         case m.Unexpected(wanted=wanted, found=found, where=where, advice=advice):
             title = f"expected {wanted}{' ' + where if where else ''}, found {found}"

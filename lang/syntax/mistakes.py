@@ -269,6 +269,14 @@ class DocBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedIndentation:
+    """Lines of a string in three quotes whose least indented one isn't the beginning of all others."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoleInConstant:
     start: int
     end: int
@@ -373,5 +381,5 @@ Mistake: TypeAlias = (
     | NotADeclaration | StringAtColumn0 | IndentedDeclaration | SecondDeclaration | ForeignSyntax | DocMisplaced
     | DocBehind | HoleInConstant | TagOnConstant | UnknownTag | SecondSpread | RestNotLast | BadRowRest | OverlayEdit
     | ChainedComparison | NeedsParentheses | DefaultWithoutType | OptionalWithDefault | ConditionalItem
-    | VariantsWithoutBar
+    | VariantsWithoutBar | MixedIndentation
 )  # fmt: skip

@@ -42,8 +42,11 @@ _FOREIGN_WORDS: Final = {
 def foreign(s: Situation) -> m.Mistake | None:
     if s.found == "null":
         return m.ForeignSyntax(s.start, s.end, "null", "there is no null: what may be absent is an `Option`, `None`")
+    if s.found == "for" and s.operand:
+        instead = "there are no loops: a list is made from another by `[f(x) for x in xs]`"
+        return m.ForeignSyntax(s.start, s.end, "for", instead)
     if s.found == "in" and s.accepts(";"):
-        return m.ForeignSyntax(s.start, s.end, "in", "a `;` parts a `let` from what it is for: `let x = 1; x + 1`")
+        return m.ForeignSyntax(s.start, s.end, "in", "a `;` ends the `let` before what it is for: `let x = 1; x + 1`")
     for index in (s.index, s.index - 1):
         word = s.spelling(index) if index >= 0 and s.tokens.name(index) == "NAME" else ""
         if word in _FOREIGN_WORDS and (index == s.index or s.side_by_side):
@@ -59,11 +62,11 @@ def dots(s: Situation) -> m.Mistake | None:
             s.start - 1, s.end, f".{s.spelling(s.index)}", "there are no tuples: a record has named fields"
         )
     if s.found == "." and s.item == "field":
-        instead = "a path stands behind `with`; a record in a record is written out: `{ a = { b = 1 } }`"
+        instead = "a path stands after `with`; a record in a record is written out: `{ a = { b = 1 } }`"
         return m.ForeignSyntax(s.start, s.end, ".", instead)
     if s.found == "," and s.frame is not None and s.frame.where == "parentheses" and s.accepts(")"):
         return m.ForeignSyntax(
-            s.start, s.end, ",", "there are no tuples: a record has named fields, `{ a = 1, b = 2 }`"
+            s.start, s.end, "(a, b)", "there are no tuples: a record has named fields, `{ a = 1, b = 2 }`"
         )
     if s.found == ".." and s.operand and s.item not in ("list_item", "field"):
         return m.ForeignSyntax(s.start, s.end, "..", "a spread stands in a list, `[..xs]`, or in a record, `{..r}`")
@@ -117,11 +120,11 @@ def equals(s: Situation) -> m.Mistake | None:
 
 def _item_is_optional(s: Situation) -> bool:
     """Whether the present item of the innermost bracket began with `name?:`."""
-    first = s.frame.token + 1 if s.frame is not None else 0
-    item = [s.tokens.name(index) for index in range(first, s.index)]
-    while "," in item:
-        item = item[item.index(",") + 1 :]
-    return "_QCOLON" in item
+    first = s.frame.token if s.frame is not None else 0
+    for index in range(s.index - 1, first, -1):
+        if s.tokens.name(index) in (",", "_QCOLON"):
+            return s.tokens.name(index) == "_QCOLON"
+    return False
 
 
 def colon(s: Situation) -> m.Mistake | None:
@@ -151,6 +154,8 @@ def colon(s: Situation) -> m.Mistake | None:
 
 
 def arrow(s: Situation) -> m.Mistake | None:
+    if s.found == "->" and s.item == "param" and s.frame is not None and s.accepts(s.frame.closer):
+        return unclosed(s)
     if s.found == "->" and s.accepts("=>"):
         where, example = ("the arm of a match", "None => 0") if s.item == "arm" else ("a function", "fn(x) => x + 1")
         return m.WrongSign(s.start, s.end, "->", "=>", where, example)
@@ -187,7 +192,7 @@ def separator(s: Situation) -> m.Mistake | None:
             return unclosed(s)
     if s.found == "," and s.accepts(";"):
         keyword, _ = s.keyword
-        where = "a `let` and what it is for" if keyword == "let" and s.frame else s.frame.where if s.frame else ""
+        where = "a `let`" if keyword == "let" else s.frame.where if s.frame else ""
         return m.WrongSign(s.start, s.end, ",", ";", where or "a declaration", "")
     return None
 
@@ -210,4 +215,8 @@ def bracket(s: Situation) -> m.Mistake | None:
         if s.frame is None:
             return m.StrayCloser(s.start, s.end, s.spelling(s.index))
         return unclosed(s) if s.frame.closer != s.spelling(s.index) else None
+    in_hole = s.frame is not None and s.frame.opener == "%{" and s.before in OPERAND_ENDS
+    if in_hole and s.found in ("STRING", "STR_BEGIN") and not s.new_line and s.frame is not None:
+        hole = s.tokens.starts[s.frame.token]
+        return m.UnclosedHole(hole, hole + 2, s.start)
     return unclosed(s) if s.found == "$END" else None

@@ -18,7 +18,7 @@ from kiln.lang.syntax.tokens import CLOSERS, KIND, KINDS, OPENERS, OPERAND_ENDS,
 _HOLDS: Final = (
     ("arm", "a match", ","),
     ("field", "a record", ","),
-    ("edit", "the edits behind `with`", ","),
+    ("edit", "the edits after `with`", ","),
     ("member", "a set", ";"),
     ("import_name", "an import", ","),
     ("arg", "the arguments of a call", ","),

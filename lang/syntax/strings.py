@@ -46,6 +46,14 @@ def _escaped(match: re.Match[str]) -> str:
     return _SIMPLE[match[2]] if match[2] is not None else "%{"
 
 
+def mixes_indentation(quotes: str, parts: list[str | Hole]) -> bool:
+    """Whether the least indented line of a string is indented by other characters than some other line."""
+    if quotes != '"""':
+        return False
+    margins = _margins([part.replace("\r\n", "\n") if isinstance(part, str) else part for part in parts])
+    return len(_common(margins)) < min(map(len, margins), default=0)
+
+
 def _strip_indentation(parts: list[str | Hole]) -> list[str | Hole]:
     margin = _common(_margins(parts))
     stripped = [part if isinstance(part, Hole) else _cut(part, margin) for part in parts]

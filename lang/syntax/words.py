@@ -30,11 +30,19 @@ def string_words(
     | m.StringAtColumn0
     | m.HoleInConstant
     | m.TagOnConstant
-    | m.UnknownTag,
+    | m.UnknownTag
+    | m.MixedIndentation,
 ) -> Words:
     match mistake:
-        case m.UnclosedString(quotes=quotes, at_end=at_end):
-            where = "before the declaration ends" if at_end else "on its line"
+        case m.MixedIndentation():
+            return Words(
+                "K0130",
+                "the lines of this string are indented by different characters",
+                "some lines begin with tabs and some with spaces",
+                "indent all of them alike: the least indented line says how much is taken away",
+            )
+        case m.UnclosedString(quotes=quotes):
+            where = "on its line" if quotes == '"' else "before the declaration ends"
             several = (
                 None
                 if quotes == '"""'
@@ -51,7 +59,7 @@ def string_words(
                 "K0104",
                 "this `%{` isn't closed before its string ends",
                 "opened here",
-                "write `}` behind the expression",
+                "write `}` after the expression",
                 others=((at, at + 1, "expected `}` before this"),),
             )
         case m.ShellHole(inner=inner):
@@ -92,7 +100,7 @@ def string_words(
                 f"there are no `{tag}` strings",
                 "this name touches the quote, and so is the string's tag",
                 f"the tags are {', '.join(f'`{name}`' for name in known)}; "
-                "between a name and a string stands at least a blank",
+                "leave at least a space between a name and a string",
             )
         case _:
             assert_never(mistake)
@@ -118,14 +126,15 @@ def character_words(
         case m.NotUtf8(found=found):
             return Words("K0115", "a build file is UTF-8 text", f"bytes {found} are not", "save it as UTF-8")
         case m.StrayCharacter(char=char, advice=advice):
-            return Words("K0127", f"`{char}` means nothing here", "unknown character", advice or None)
+            shown = "a backtick alone" if char == "`" else f"`{char if char.isprintable() else _written_out(char)}`"
+            return Words("K0127", f"{shown} means nothing here", "unknown character", advice or None)
         case m.BadNumber(reason=reason, text=text, advice=advice):
             return Words("K0116", f"`{text}` can't be read as a number", reason, advice or None)
         case m.DocBehind():
             return Words(
                 "K0120",
                 "a `##` comment stands on a line of its own",
-                "this one is behind something",
+                "this one comes after something",
                 "put it on the line before what it describes, or make it a comment with `#`",
             )
         case _:
@@ -157,7 +166,9 @@ def declaration_words(
                 f"`{word}` begins no declaration",
                 "expected `import`, `type`, `fn`, `let`, `set`, `test` or `pub`",
                 fix,
-                ("What goes on with the declaration before is indented: in column 0 each declaration begins anew.",),
+                ()
+                if nearest
+                else ("What goes on with the declaration before is indented: column 0 begins a new one.",),
             )
         case m.IndentedDeclaration(word=word):
             return Words(

@@ -7,6 +7,7 @@ anew, to be read as a diff.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def tree(node: object) -> str:
     if isinstance(node, ast.Name):
         return node.text
     if isinstance(node, str):
-        return '"' + node.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        return json.dumps(node, ensure_ascii=False)
     if isinstance(node, tuple):
         names = getattr(node, "_fields", None)
         if names is None:
