@@ -28,7 +28,7 @@ class UnknownName:
     what: str = "name"
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
-        code = {"type": "K0205", "constructor": "K0206"}.get(self.what, "K0200")
+        code = {"type": "K0210", "type variable": "K0210", "constructor": "K0211"}.get(self.what, "K0200")
         help_ = did_you_mean(self.name, self.known)
         if help_ is None and self.name == "raw":
             help_ = '`raw(…)` is for a hole of sh"…": it puts a text into the script unquoted'
@@ -81,7 +81,7 @@ class ModuleAsValue:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         help_ = f"name what is meant in it: `{self.name}.…`"
-        return Message("K0207", f"`{self.name}` is a module, not a value", "used as a value", help=help_)
+        return Message("K0212", f"`{self.name}` is a module, not a value", "used as a value", help=help_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class TypeAsValue:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         help_ = "a type stands behind `:`; a value of a record type is written { … }"
-        return Message("K0207", f"`{self.name}` is a type, not a value", "used as a value", help=help_)
+        return Message("K0212", f"`{self.name}` is a type, not a value", "used as a value", help=help_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class LabelTwiceHere:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message(
-            "K0208", f"the {self.what} `{self.label}` comes twice", "again here", help="remove or rename one of them"
+            "K0213", f"the {self.what} `{self.label}` comes twice", "again here", help="remove or rename one of them"
         )
 
 

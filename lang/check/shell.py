@@ -59,6 +59,20 @@ class Scanner:
         return "bare"
 
     @property
+    def delimiter(self) -> str | None:
+        """What ends the here-document that the place is in; None outside of one."""
+        return None if self._document is None else self._document[0]
+
+    @property
+    def wrapped(self) -> str | None:
+        """What around the place reads quotes by rules of its own: backquotes, or `${…}` inside "…"."""
+        if self._document is not None or self._comment:
+            return None
+        if BACKQUOTE in self._stack:
+            return "backquotes"
+        return '"${…}"' if self._stack[-1] == BRACE and self._quoting() == "double" else None
+
+    @property
     def closed(self) -> bool:
         """Nothing that was opened is still open, a comment aside; to be asked at the end."""
         if self._document is not None:
