@@ -90,5 +90,5 @@ HELPERS: Final[dict[str, Any]] = {
     "_sh": quoted, "_sh_list": shell.quote_list, "_sh_ends": shell.check_heredoc,
     "_sh_bare": shell.word, "_sh_redirected": shell.redirected_word, "_sh_double": shell.in_double,
     "_sh_single": shell.in_single, "_sh_heredoc": shell.in_heredoc,
-    "_sh_quoted_heredoc": shell.in_quoted_heredoc, "_sh_comment": shell.in_comment,
+    "_sh_verbatim": shell.verbatim, "_sh_wrapping": shell.in_wrapping, "_sh_comment": shell.in_comment,
 }  # fmt: skip

@@ -3,7 +3,8 @@
     bare      make -j %{n} PREFIX=%{p}     a word: as it is if all its characters are safe, else '…'
     double    "-I%{p}/include"             a backslash before each of \\ $ ` "
     single    '%{p}'                       each ' becomes '\\''
-    heredoc   <<END                        a backslash before each of \\ $ `; as it is in <<'END'
+    heredoc   <<END                        a backslash before each of \\ $ `
+    verbatim  <<'END'                      as it is
     comment   # built for %{p}             line ends become blanks, as the shell reads none of it
 
 A store path is made of safe characters, whatever it will be; the path below an output is quoted like text. The rules
@@ -24,7 +25,7 @@ Piece = str | Text | OutValue
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+:./-]+")
 _RESERVED: Final = frozenset(
-    "case coproc do done elif else esac fi for function if in select then time until while".split()
+    ["case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then", "time", "until", "while"]
 )
 _DOUBLE = re.compile(r'[\\$`"]')
 _HEREDOC = re.compile(r"[\\$`]")
@@ -60,7 +61,14 @@ def in_heredoc(text: str) -> str:
     return _HEREDOC.sub(r"\\\g<0>", text)
 
 
-def in_quoted_heredoc(text: str) -> str:
+def verbatim(text: str) -> str:
+    return text
+
+
+def in_wrapping(text: str) -> str:
+    """Inside backquotes or `"${…}"`, which no quoting passes through alike in all shells. Raises Failure."""
+    if text and not _SAFE.fullmatch(text):
+        raise Failure(UnsafeHole('inside backquotes or "${…}" it may hold letters, digits and @ % + : . / - _ alone'))
     return text
 
 
@@ -91,13 +99,13 @@ def quote(value: Piece, rule: Quote) -> Piece:
     return text_of(tuple(pieces))
 
 
-def quote_list(values: tuple[Piece, ...]) -> str | Text:
+def quote_list(values: tuple[Piece, ...], rule: Quote = word) -> str | Text:
     """A list as words, with a blank between them; of no items, nothing."""
     pieces: list[Piece] = []
     for value in values:
         if pieces:
             pieces.append(" ")
-        pieces.append(quote(value, word))
+        pieces.append(quote(value, rule))
     return text_of(tuple(pieces))
 
 
@@ -119,17 +127,7 @@ def check_heredoc(value: Piece, delimiter: str, starts: bool, ends: bool) -> Pie
 
 # ---- what stands around a hole ------------------------------------------------------------------
 
-_OPENED = re.compile(r"<<-?[ \t]*(\\?)(['\"]?)([^\s'\"<>|&;()\\]+)\2")
-
 
 def behind_backslash(before: str) -> bool:
     """Whether the script up to a hole ends in a backslash that would take the hole's first character."""
     return (len(before) - len(before.rstrip("\\"))) % 2 == 1
-
-
-def heredoc_opened(before: str) -> tuple[str, bool]:
-    """(delimiter, whether it is quoted) of the here-document that a hole stands in, given the script before it."""
-    opened = list(_OPENED.finditer(before))
-    if not opened:
-        return "EOF", False
-    return opened[-1][3], bool(opened[-1][1] or opened[-1][2])

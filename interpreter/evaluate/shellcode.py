@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kiln.interpreter.evaluate.emit import row
-from kiln.interpreter.evaluate.shell import behind_backslash, heredoc_opened
+from kiln.interpreter.evaluate.shell import behind_backslash
+from kiln.lang.check.shell import Scanner
 from kiln.lang.core import HolePart, Interpolate
 
 if TYPE_CHECKING:
@@ -20,33 +21,39 @@ def plain(self: Compiler, part: HolePart) -> str:
 
 def script(self: Compiler, e: Interpolate) -> str:
     """Python for an `sh` string."""
-    pieces = [repr(part) if isinstance(part, str) else _hole(self, e, place) for place, part in enumerate(e.parts)]
+    scanner = Scanner()
+    pieces: list[str] = []
+    for place, part in enumerate(e.parts):
+        if isinstance(part, str):
+            scanner.feed(part)
+            pieces.append(repr(part))
+            continue
+        before, after = _neighbour(e, place - 1), _neighbour(e, place + 1)
+        pieces.append(_hole(self, part, scanner, before, after))
+        scanner.hole()
     return f"_text({row(pieces)})" if pieces else "''"
 
 
-def _hole(self: Compiler, e: Interpolate, place: int) -> str:
-    part = e.parts[place]
-    assert isinstance(part, HolePart)
-    before = _neighbour(e, place - 1)
-    after = _neighbour(e, place + 1)
+def _hole(self: Compiler, part: HolePart, scanner: Scanner, before: str, after: str) -> str:
+    """`before` and `after` are the literal text on both sides of the hole."""
     value = plain(self, part)
     if part.kind == "Raw":
         return value
-    if part.kind in ("ListStr", "ListText"):
-        return f"_sh_list({value})"
-    if part.context in ("bare", "double", "heredoc") and behind_backslash(before):
-        self.out.line("_unsafe('it stands right behind a backslash')", part.at)
     rule: str = part.context or "bare"
-    if rule == "bare" and after[:1] in ("<", ">"):
+    if rule in ("bare", "double", "heredoc") and behind_backslash(before):
+        self.out.line("_unsafe('it stands right behind a backslash')", part.at)
+    if scanner.wrapped is not None:
+        rule = "wrapping"
+    elif rule == "bare" and after[:1] in ("<", ">"):
         rule = "redirected"
-    if rule == "heredoc":
-        delimiter, quoted = heredoc_opened("_".join([p for p in e.parts[:place] if isinstance(p, str)]))
+    elif rule in ("heredoc", "verbatim"):
         starts, ends = before.rstrip("\t").endswith("\n"), after.startswith("\n")
-        value = self.spilled(f"_sh_ends({value}, {delimiter!r}, {starts}, {ends})", part.at)
-        rule = "quoted_heredoc" if quoted else rule
-    if part.kind in ("Str", "Int"):
-        return f"_sh_{rule}({value})"
-    return f"_sh({value}, _sh_{rule})"
+        value = self.spilled(f"_sh_ends({value}, {scanner.delimiter!r}, {starts}, {ends})", part.at)
+    if part.kind in ("ListStr", "ListText"):
+        return f"_sh_list({value}, _sh_{rule})"
+    code = f"_sh({value}, _sh_{rule})"
+    # What can refuse a value has a line of its own.
+    return self.spilled(code, part.at) if rule == "wrapping" else code
 
 
 def _neighbour(e: Interpolate, place: int) -> str:

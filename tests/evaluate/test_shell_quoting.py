@@ -73,7 +73,7 @@ READ = 'got=; while IFS= read -r l || [ -n "$l" ]; do got="$got$l\n"; done'
 @settings(max_examples=40, deadline=None)
 @given(texts)
 def test_a_here_document_comes_back(argv: list[str], quoted: bool, text: str) -> None:
-    rule = shell.in_quoted_heredoc if quoted else shell.in_heredoc
+    rule = shell.verbatim if quoted else shell.in_heredoc
     try:
         shell.check_heredoc(text, "EOF", starts=True, ends=True)
     except Failure as failure:
@@ -114,20 +114,6 @@ def test_empty_text_beside_an_output_adds_nothing() -> None:
     written = shell.quote(Text((OutValue(owner, "out"), " -x")), shell.word)
     assert isinstance(written, Text)
     assert written.parts[1] == "' -x'"
-
-
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        ("cat <<EOF\n", ("EOF", False)),
-        ("cat <<'END'\nx", ("END", True)),
-        ('cat <<"A B"\n', ("A B", True)),
-        ("cat <<-\\STOP\n\t", ("STOP", True)),
-        ("cat <<A\nx\nA\ncat << B\n", ("B", False)),
-    ],
-)
-def test_the_here_document_around_a_hole(script: str, expected: tuple[str, bool]) -> None:
-    assert shell.heredoc_opened(script) == expected
 
 
 @pytest.mark.parametrize(("before", "is_behind"), [("", False), ("\\", True), ("\\\\", False), ("a\\", True)])

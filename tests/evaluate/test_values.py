@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from evaluate_cases import chunks, evaluator, wanted
 
 from kiln.interpreter.evaluate.evaluator import EvaluationError
-from evaluate_cases import chunks, evaluator, wanted
 
 FOLDER = Path(__file__).parent / "values"
 CASES = [
