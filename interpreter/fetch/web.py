@@ -27,6 +27,7 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_
 USER_AGENT = "kiln-build (fetches pinned files)"
 _AT_ONCE = 16
 _AT_ONCE_PER_HOST = 8
+_LONGEST_END = 2.0
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
@@ -34,19 +35,28 @@ _filesystem: Any = None  # guarded by _lock
 
 
 def run(work: Callable[[aiohttp.ClientSession], Awaitable[_T]]) -> _T:
-    """Run a coroutine on the shared loop and wait; an interrupt of the waiting thread cancels it."""
+    """Run a coroutine on the shared loop and wait for it.
+
+    An interrupt of the waiting thread cancels the coroutine and waits for its end, because it may hold what
+    the caller is about to close.
+    """
     import asyncio
 
     filesystem = _shared()
+    ended = threading.Event()
 
     async def with_session() -> _T:
-        return await work(await filesystem.set_session())
+        try:
+            return await work(await filesystem.set_session())
+        finally:
+            ended.set()
 
     future = asyncio.run_coroutine_threadsafe(with_session(), filesystem.loop)
     try:
         return future.result()
     except BaseException:
         future.cancel()
+        ended.wait(_LONGEST_END)
         raise
 
 

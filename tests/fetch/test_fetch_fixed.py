@@ -311,20 +311,18 @@ def test_an_interrupt_ends_the_fetch_and_leaves_nothing(web, dest):
         handler.head(200, len(DATA))
         handler.wfile.write(DATA[:1000])
         handler.wfile.flush()
-        os.kill(int(handler.headers["X-Pid"]), signal.SIGINT)
+        os.kill(int(handler.path.rpartition("/")[2]), signal.SIGINT)
         handler.server.web.over.wait(60)
         handler.close_connection = True
 
-    web.serve("/file", interrupt)
+    web.otherwise = interrupt
     code = f"""
 import os
 from kiln.interpreter.derivation import Fixed
-from kiln.interpreter.fetch import download
 from kiln.interpreter.fetch.config import FetchConfig
 from kiln.interpreter.fetch.fetch import fetch_fixed
-headers = download._Transfer._headers
-download._Transfer._headers = lambda self, validator: {{**headers(self, validator), "X-Pid": str(os.getpid())}}
-fetch_fixed(Fixed("f", False, "sha256", bytes(32)), [{web.url("/file")!r}], {str(dest)!r}, FetchConfig())
+url = {web.url("/")!r} + str(os.getpid())
+fetch_fixed(Fixed("f", False, "sha256", bytes(32)), [url], {str(dest)!r}, FetchConfig())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGINT

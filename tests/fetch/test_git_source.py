@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 import socketserver
 import subprocess
 import threading
@@ -27,6 +28,13 @@ AUTHOR = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "PATH": os.environ["PATH"],
 }
+
+
+GOLDEN = {
+    "old": "dc6402a3a7bb14071e23cf8f36f0afcf7e2033eb93b5b936a7654e3f719ac1b0",
+    "new": "f63cd2d34d0183b7ea002be8362aad13ca1de219b91cf9255d31ddb7e642735a",
+}
+"""The SHA-256 of the two commits' archives."""
 
 
 class Repository:
@@ -215,12 +223,18 @@ def test_the_tree_is_what_git_holds(repository, patient, tmp_path):
     ]
 
 
-def test_the_archive_is_the_canonical_one(repository, patient, tmp_path):
-    fetched = get(tmp_path / "d", patient, repository.url, repository.old)
-    with open(fetched.path, "rb") as file:
-        data = file.read()
-    assert hashlib.sha256(data).hexdigest() == fetched.sha256
-    assert b"README" in data and repository.old.encode() not in data
+def test_a_pin_of_a_commit_holds_for_ever(repository, patient, tmp_path):
+    """The bytes are those of GNU tar over git's tree; they may never change, or every pin of a commit breaks."""
+    subprocess.run(["git", "clone", "-q", repository.work, tmp_path / "clone"], check=True, env=repository.env)
+    repository.git("checkout", "-q", repository.old, cwd=tmp_path / "clone")
+    shutil.rmtree(tmp_path / "clone" / ".git")
+    options = "--format=pax --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 --mode=a=rX"
+    command = ["tar", "-c", *options.split(), "-C", str(tmp_path / "clone"), "."]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    assert hashlib.sha256(data).hexdigest() == GOLDEN["old"]
+    for commit, sha256 in GOLDEN.items():
+        rev = getattr(repository, commit)
+        assert get(tmp_path / commit, patient, repository.url, rev, sha256).attempts == ()
 
 
 @pytest.mark.parametrize("transport", ["file", "daemon", "smart", "dumb"])
