@@ -16,7 +16,8 @@ from typing import Any
 from kiln.store.errors import NoSpace, StoreError
 
 _RENAME_NOREPLACE = 1
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system answers when a disk, a quota or the limit on file sizes is used up."""
 _libc: Any = None
 
 
@@ -80,7 +81,7 @@ def explain(error: OSError, doing: str) -> StoreError:
     """The store's word for a failed system call."""
     place = error.filename
     where = f": {os.fsdecode(place)!r}" if isinstance(place, str | bytes) else ""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return NoSpace(
             f"no space left while {doing}{where}",
             found=error.strerror,

@@ -16,12 +16,11 @@ from kiln.store.errors import StoreError
 from kiln.store.index import Environment, Table
 from kiln.store.layout import Layout
 
-SHA256 = Table("sha256")
-ARCHIVE = Table("archive")
-STAT = Table("stat")
-USED = Table("used")
-NEGATIVE = Table("negative")
-TABLES = (SHA256, ARCHIVE, STAT, USED, NEGATIVE)
+SHA256 = Table(b"a", "sha256")
+ARCHIVE = Table(b"b", "archive")
+STAT = Table(b"c", "stat")
+USED = Table(b"d", "used")
+NEGATIVE = Table(b"e", "negative")
 _FIRST_MAP = 8 << 20
 _LIMIT = 1.0
 """Seconds to wait for another writer before doing without."""
@@ -59,7 +58,7 @@ class Memo:
 
     def _open(self) -> Environment | None:
         try:
-            return Environment.shared(self._layout, self._layout.disposable, TABLES, _FIRST_MAP)
+            return Environment.shared(self._layout, self._layout.disposable, _FIRST_MAP)
         except StoreError:
             return None
 

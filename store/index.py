@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import lmdb
 
+from kiln.store.disk import FULL
 from kiln.store.errors import Damaged, NoSpace, StoreError, StoreLocked
 from kiln.store.layout import Layout
 from kiln.store.locks import WRITE_LIMIT, FileLock
@@ -35,72 +36,89 @@ _DAMAGE = (
     lmdb.PanicError,
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
-    lmdb.BadValsizeError,
 )
 
 
 class Table(NamedTuple):
-    """A named database. `many`: one key holds several values of one size, in order."""
+    """A part of the environment's one tree: the keys that begin with the byte `prefix`.
 
+    LMDB's own named databases need a write transaction to be opened in, so that a reader would wait for a
+    writer. `many`: a key holds several values of 32 bytes, which stand behind it in the tree's key.
+    """
+
+    prefix: bytes
     name: str
     many: bool = False
+
+
+_VALUE_BYTES = 32
 
 
 class Txn:
     """A transaction: what bodies of `view` and `update` are given. It must not outlive the body."""
 
-    __slots__ = ("_handles", "_txn")
+    __slots__ = ("_txn",)
 
-    def __init__(self, txn: Any, handles: dict[str, Any]) -> None:
+    def __init__(self, txn: Any) -> None:
         self._txn = txn
-        self._handles = handles
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        value: bytes | None = self._txn.get(key, db=self._handles[table.name])
+        value: bytes | None = self._txn.get(table.prefix + key)
         return value
 
-    def put(self, table: Table, key: bytes, value: bytes) -> bool:
-        """Store; in a table of many values, add. Whether anything changed."""
-        handle = self._handles[table.name]
-        return bool(self._txn.put(key, value, db=handle, dupdata=not table.many, overwrite=True))
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Store; in a table of many values, add."""
+        if table.many:
+            assert len(value) == _VALUE_BYTES, table.name
+            self._txn.put(table.prefix + key + value, b"")
+        else:
+            self._txn.put(table.prefix + key, value)
 
     def delete(self, table: Table, key: bytes, value: bytes = b"") -> bool:
-        return bool(self._txn.delete(key, value, db=self._handles[table.name]))
+        """Remove a key, or one of its many values; whether it was there."""
+        return bool(self._txn.delete(table.prefix + key + value))
 
     def append(self, table: Table, value: bytes) -> int:
         """Add under the next number; the key is that number in 8 bytes, big-endian."""
-        cursor = self._txn.cursor(db=self._handles[table.name])
-        number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
-        cursor.put(number.to_bytes(8, "big"), value, append=True)
+        cursor = self._txn.cursor()
+        last = b""
+        if cursor.set_range(bytes((table.prefix[0] + 1,))):
+            last = cursor.key() if cursor.prev() else b""
+        elif cursor.last():
+            last = cursor.key()
+        number = int.from_bytes(last[1:], "big") + 1 if last.startswith(table.prefix) else 1
+        self._txn.put(table.prefix + number.to_bytes(8, "big"), value)
         return number
 
     def values(self, table: Table, key: bytes) -> list[bytes]:
-        """All values of one key, in order."""
-        cursor = self._txn.cursor(db=self._handles[table.name])
-        return list(cursor.iternext_dup()) if cursor.set_key(key) else []
+        """All values of one key of a table of many values, in order."""
+        return [found[-_VALUE_BYTES:] for found, _ in self._range(table.prefix + key)]
 
     def prefixed(self, table: Table, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """All pairs whose key begins with `prefix`, in order."""
-        cursor = self._txn.cursor(db=self._handles[table.name])
-        found = []
+        return [(key[1:], value) for key, value in self._range(table.prefix + prefix)]
+
+    def first_at(self, table: Table, key: bytes) -> bytes | None:
+        """The first key of the table that is `key` or comes after it."""
+        cursor = self._txn.cursor()
+        if not cursor.set_range(table.prefix + key):
+            return None
+        found: bytes = cursor.key()
+        return found[1:] if found.startswith(table.prefix) else None
+
+    def items(self, table: Table) -> list[tuple[bytes, bytes]]:
+        """Every pair, in order; a key with many values once for each."""
+        if table.many:
+            return [(key[1:-_VALUE_BYTES], key[-_VALUE_BYTES:]) for key, _ in self._range(table.prefix)]
+        return self.prefixed(table, b"")
+
+    def _range(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor = self._txn.cursor()
         if cursor.set_range(prefix):
             for key, value in cursor.iternext():
                 if not key.startswith(prefix):
-                    break
-                found.append((key, value))
-        return found
-
-    def first_at(self, table: Table, key: bytes) -> bytes | None:
-        """The first key that is `key` or comes after it."""
-        cursor = self._txn.cursor(db=self._handles[table.name])
-        return bytes(cursor.key()) if cursor.set_range(key) else None
-
-    def items(self, table: Table) -> list[tuple[bytes, bytes]]:
-        """Every pair, in order."""
-        return list(self._txn.cursor(db=self._handles[table.name]).iternext())
-
-    def count(self, table: Table) -> int:
-        return int(self._txn.stat(self._handles[table.name])["entries"])
+                    return
+                yield key, value
 
 
 class Environment:
@@ -111,10 +129,9 @@ class Environment:
     """What a forked child must not close: kept for ever, so that nothing finalises it."""
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, layout: Layout, path: str, tables: Sequence[Table], first_map: int) -> None:
+    def __init__(self, layout: Layout, path: str, first_map: int) -> None:
         self.path = path
         self._layout = layout
-        self._tables = tuple(tables)
         self._users = 0
         self._pid = os.getpid()
         self._state = threading.Condition()
@@ -122,17 +139,15 @@ class Environment:
         self._growing = False
         self._writing = threading.Lock()
         self._lock = FileLock(layout, f"{layout.locks}/{os.path.basename(path)}.write")
-        self._first_map = first_map
-        self._handles: dict[str, Any] = {}
-        self._env = self._load()
+        self._env = self._load(first_map)
 
     @classmethod
-    def shared(cls, layout: Layout, path: str, tables: Sequence[Table], first_map: int = FIRST_MAP) -> Environment:
+    def shared(cls, layout: Layout, path: str, first_map: int = FIRST_MAP) -> Environment:
         """This process' environment at `path`, made if it is not there. Raises Damaged, NoSpace, StoreError."""
         with cls._guard:
             found = cls._open.get(path)
             if found is None:
-                found = cls._open[path] = cls(layout, path, tables, first_map)
+                found = cls._open[path] = cls(layout, path, first_map)
             found._users += 1
             return found
 
@@ -143,63 +158,25 @@ class Environment:
                 del self._open[self.path]
                 self._env.close()
 
-    def _load(self) -> Any:
-        new = not os.path.exists(f"{self.path}/data.mdb")
-        if new:
-            self._layout.make_folder(self.path)
-        try:
-            env = self._open_env()
-            if new or not self._open_tables(env):
-                self._make_tables(env)
-        except lmdb.Error as error:
-            raise self._explain(error) from error
-        return env
-
-    def _open_env(self) -> Any:
+    def _load(self, first_map: int) -> Any:
         try:
             size = os.stat(f"{self.path}/data.mdb").st_size
         except FileNotFoundError:
             size = 0
-        env = lmdb.open(
-            self.path,
-            map_size=max(self._first_map, 2 * size),
-            max_dbs=len(self._tables) + 1,
-            max_readers=_READERS,
-            subdir=True,
-            mode=0o644,
-        )
+            self._layout.make_folder(self.path)
+        try:
+            env = lmdb.open(
+                self.path,
+                map_size=max(first_map, 2 * size),
+                max_readers=_READERS,
+                subdir=True,
+                mode=0o644,
+            )
+        except lmdb.Error as error:
+            raise self._explain(error) from error
         for name in ("data.mdb", "lock.mdb"):
             self._layout.owner.take_at(None, f"{self.path}/{name}")
         return env
-
-    def _open_tables(self, env: Any) -> bool:
-        """Whether every table is there."""
-        try:
-            with self._begin(env, write=False) as txn:
-                for table in self._tables:
-                    self._handles[table.name] = env.open_db(
-                        table.name.encode(), txn=txn, create=False, **_flags(table)
-                    )
-        except (lmdb.NotFoundError, lmdb.ReadonlyError):
-            return False
-        return True
-
-    def _make_tables(self, env: Any) -> None:
-        with self._writing:
-            self._lock.acquire("the index's write lock", WRITE_LIMIT)
-            try:
-                with self._begin(env, write=True) as txn:
-                    for table in self._tables:
-                        self._handles[table.name] = env.open_db(table.name.encode(), txn=txn, **_flags(table))
-            finally:
-                self._lock.release()
-
-    def _begin(self, env: Any, *, write: bool) -> Any:
-        try:
-            return env.begin(write=write)
-        except lmdb.MapResizedError:
-            self._resize(env, 0)
-            return env.begin(write=write)
 
     def view(self, body: Callable[[Txn], T]) -> T:
         """Run `body` on a snapshot. Never waits for a writer. Raises Damaged, StoreError."""
@@ -208,10 +185,10 @@ class Environment:
             while True:
                 try:
                     with self._env.begin() as txn:
-                        return body(Txn(txn, self._handles))
+                        return body(Txn(txn))
                 except lmdb.MapResizedError:
                     self._leave()
-                    self._resize(self._env, 0)
+                    self._resize(0)
                     self._enter()
         except lmdb.Error as error:
             raise self._explain(error) from error
@@ -241,7 +218,7 @@ class Environment:
             grow = -1
             try:
                 with self._env.begin(write=True) as txn:
-                    return body(Txn(txn, self._handles))
+                    return body(Txn(txn))
             except lmdb.MapFullError:
                 grow = 2 * int(self._env.info()["map_size"])
             except lmdb.MapResizedError:
@@ -250,7 +227,7 @@ class Environment:
                 raise self._explain(error) from error
             finally:
                 self._leave()
-            self._resize(self._env, grow)
+            self._resize(grow)
 
     def check_readers(self) -> int:
         """Free the reader slots of dead processes, which would keep old pages alive; how many."""
@@ -269,7 +246,7 @@ class Environment:
             self._active -= 1
             self._state.notify_all()
 
-    def _resize(self, env: Any, size: int) -> None:
+    def _resize(self, size: int) -> None:
         """Set the map's size (0: what another process made it) once no transaction of this process runs."""
         with self._state:
             while self._growing:
@@ -278,7 +255,7 @@ class Environment:
             try:
                 while self._active:
                     self._state.wait()
-                env.set_mapsize(size)
+                self._env.set_mapsize(size)
             except lmdb.Error as error:
                 raise self._explain(error) from error
             finally:
@@ -291,9 +268,7 @@ class Environment:
 
     def _explain(self, error: lmdb.Error) -> StoreError:
         text = str(error)
-        if isinstance(error, lmdb.DiskError) or any(
-            text.endswith(os.strerror(code)) or f"{os.strerror(code)}" in text for code in (27, 28, 122)
-        ):
+        if isinstance(error, lmdb.DiskError) or any(os.strerror(code) in text for code in FULL):
             return NoSpace(
                 "no space left while writing the index",
                 found=text,
@@ -309,10 +284,6 @@ class Environment:
         cls._inherited.extend(item._env for item in cls._open.values())
         cls._open = {}
         cls._guard = threading.Lock()
-
-
-def _flags(table: Table) -> dict[str, bool]:
-    return {"dupsort": True, "dupfixed": True} if table.many else {}
 
 
 os.register_at_fork(after_in_child=Environment._after_fork)

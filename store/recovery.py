@@ -199,7 +199,7 @@ def rebuild_at(layout: Layout) -> Rebuilt:
                 to_trash(layout, folder_fd, os.path.basename(layout.critical).encode())
             finally:
                 os.close(folder_fd)
-        index = Environment.shared(layout, layout.critical, tables.TABLES)
+        index = Environment.shared(layout, layout.critical)
         try:
             return rebuild(layout, index)
         finally:

@@ -64,7 +64,7 @@ class Store:
         Raises NotOwner, NotInStore (`create` is false and nothing is there), Damaged, NoSpace, StoreError.
         """
         layout = open_layout(os.path.abspath(root), create=create)
-        store = cls(layout, Environment.shared(layout, layout.critical, tables.TABLES))
+        store = cls(layout, Environment.shared(layout, layout.critical))
         try:
             if _has_leftovers(layout):
                 store.recovered = store.recover()

@@ -37,32 +37,18 @@ from kiln.store.records import (
 )
 from kiln.store.roots import Root, root_key
 
-OBJECTS = Table("objects")
-REFERRERS = Table("referrers", many=True)
-CLAIMS = Table("claims")
-BY_RESOLVED = Table("by-resolved", many=True)
-PRODUCERS = Table("producers", many=True)
-WITNESSES = Table("witnesses")
-RESOLUTIONS = Table("resolutions")
-ROOTS = Table("roots")
-PINS = Table("pins")
-LOG = Table("log")
-TRASH = Table("trash")
-META = Table("meta")
-TABLES = (
-    OBJECTS,
-    REFERRERS,
-    CLAIMS,
-    BY_RESOLVED,
-    PRODUCERS,
-    WITNESSES,
-    RESOLUTIONS,
-    ROOTS,
-    PINS,
-    LOG,
-    TRASH,
-    META,
-)
+OBJECTS = Table(b"a", "objects")
+REFERRERS = Table(b"b", "referrers", many=True)
+CLAIMS = Table(b"c", "claims")
+BY_RESOLVED = Table(b"d", "by-resolved", many=True)
+PRODUCERS = Table(b"e", "producers", many=True)
+WITNESSES = Table(b"f", "witnesses")
+RESOLUTIONS = Table(b"g", "resolutions")
+ROOTS = Table(b"h", "roots")
+PINS = Table(b"i", "pins")
+LOG = Table(b"j", "log")
+TRASH = Table(b"k", "trash")
+META = Table(b"l", "meta")
 
 PATH_BYTES = 20
 _DIGITS = {character: value for value, character in enumerate(ALPHABET)}
