@@ -35,11 +35,7 @@ class Context:
     def store(self) -> Store:
         """The user's store; made on first use. Raises StoreError."""
         if self._store is None:
-            from kiln.store.store import Store
-
-            if os.geteuid() == 0 and not os.path.lexists(self.store_root):
-                _give_away(self.store_root)
-            self._store = Store.open(self.store_root)
+            self._store = make_store(self.store_root)
         return self._store
 
     def keys(self) -> KeyRing:
@@ -56,18 +52,19 @@ class Context:
 
         return Ledger(self.store())
 
-    def workshop(self, sink: Sink, *, jobs: int | None = None, offline: bool = False) -> Workshop:
-        """What making something takes."""
+    def workshop(
+        self, sink: Sink, *, jobs: int | None = None, offline: bool = False, store: Store | None = None
+    ) -> Workshop:
+        """What making something takes, in the user's store or another."""
         from kiln import __version__
         from kiln.interpreter.ledger import Ledger
         from kiln.interpreter.workshop import Workshop
 
-        ring = self.keys()
-        signer = ring.signer()
+        into = store or self.store()
         return Workshop(
-            store=self.store(),
-            ledger=Ledger(self.store()),
-            signer=signer,
+            store=into,
+            ledger=Ledger(into),
+            signer=self.keys().signer(),
             policy=self.policy(),
             version=__version__,
             sink=sink,
@@ -107,7 +104,11 @@ class Context:
             self._store = None
 
 
-def _give_away(root: str) -> None:
-    """A new store of root's belongs to the build id, so that nothing is ever built as root."""
-    os.makedirs(root, 0o755)
-    os.chown(root, BUILD_ID, BUILD_ID)
+def make_store(root: str) -> Store:
+    """Open a store, or make it. One that root makes belongs to the build id, so that nothing is built as root."""
+    from kiln.store.store import Store
+
+    if os.geteuid() == 0 and not os.path.lexists(root):
+        os.makedirs(root, 0o755)
+        os.chown(root, BUILD_ID, BUILD_ID)
+    return Store.open(root)

@@ -1,0 +1,50 @@
+"""`kiln doctor`: what this machine can do, and whether the store is sound."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from kiln.context import Context
+from kiln.exits import Exit
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--contents", action="store_true", help="read and hash every object, too")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    from kiln import __version__
+    from kiln.interpreter.sandbox.machine import check_machine
+
+    console = context.console
+    console.result(
+        f"kiln      {__version__}, Python {sys.version.split()[0]}, {os.uname().sysname} {os.uname().release}"
+    )
+    findings = check_machine()
+    blocking = [finding for finding in findings if finding.blocking]
+    for finding in findings:
+        console.result(f"{'✘' if finding.blocking else '·'} {finding.name}: {finding.found}")
+        console.result(f"  remedy: {finding.remedy}")
+    if not blocking:
+        console.result("✔ sandbox  this machine gives what a hermetic build needs")
+    store = context.store()
+    problems = store.check(contents=args.contents)
+    console.result(f"store     {store.root}, {len(store.all_objects())} objects, {len(store.roots())} roots")
+    if store.recovered is not None:
+        console.result(f"· recovery: {store.recovered}")
+    for problem in problems:
+        console.result(f"✘ {problem}")
+    if not problems:
+        console.result("✔ store    every object and record is whole")
+    console.result(f"key       {context.keys().public_keys[0].keyid}")
+    console.document(
+        "doctor",
+        {
+            "version": __version__,
+            "machine": [finding._asdict() for finding in findings],
+            "store": {"root": store.root, "problems": [str(problem) for problem in problems]},
+        },
+    )
+    return Exit.MACHINE if blocking or problems else Exit.OK
