@@ -34,6 +34,7 @@ from kiln.store.records import Resolution
 from kiln.store.session import INTENT, Session
 from kiln.store.trash import to_trash
 
+META, RECORDS, ENVELOPES = "objects-meta", "records", "envelopes"
 _DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -57,8 +58,8 @@ class Records(NamedTuple):
     envelopes: tuple[bytes, ...] = ()
 
 
-class _Move(NamedTuple):
-    """A file drafted in the session's folder, on its way to `name` in `folder`."""
+class Move(NamedTuple):
+    """A file drafted in the session's folder, on its way to `name` in one of the store's folders."""
 
     draft: str
     folder: str
@@ -66,25 +67,25 @@ class _Move(NamedTuple):
 
 
 class Intent(NamedTuple):
-    """What a commit moves: store entries, and names of record files."""
+    """What a commit moves: entries of store/, and drafts. In msgpack: [1, [entry …], [[draft, folder, name] …]]."""
 
     objects: tuple[str, ...]
-    records: tuple[str, ...]
+    moves: tuple[Move, ...]
 
     def encode(self) -> bytes:
-        packed: bytes = msgpack.packb([1, list(self.objects), list(self.records)])
+        packed: bytes = msgpack.packb([1, list(self.objects), [list(move) for move in self.moves]])
         return packed
 
 
 def decode_intent(data: bytes) -> Intent:
     """An intent; an empty one when the file was not written whole, which is before anything moved."""
     try:
-        version, objects, records = msgpack.unpackb(data)
-        if version != 1:
-            raise ValueError("another version")
-        return Intent(tuple(map(str, objects)), tuple(map(str, records)))
+        match msgpack.unpackb(data):
+            case [1, list(objects), list(moves)]:
+                return Intent(tuple(map(str, objects)), tuple(Move(*map(str, move)) for move in moves))
     except (ValueError, TypeError):
-        return Intent((), ())
+        pass
+    return Intent((), ())
 
 
 def commit(layout: Layout, index: Environment, session: Session, staged: Iterable[Staged], records: Records) -> None:
@@ -94,7 +95,7 @@ def commit(layout: Layout, index: Environment, session: Session, staged: Iterabl
     is finished or undone by the recovery that the next open does.
     """
     objects = list(staged)
-    moves = [*_draft_metas(layout, session, objects), *_draft_records(layout, session, records)]
+    moves = [*_draft_metas(session, objects), *_draft_records(session, records)]
     failpoint("commit:staged")
     intent = _write_intent(session, objects, moves)
     failpoint("commit:intent")
@@ -103,9 +104,9 @@ def commit(layout: Layout, index: Environment, session: Session, staged: Iterabl
     with disk_errors("moving objects into the store"):
         _place_objects(layout, objects)
         for move in moves:
-            os.rename(move.draft, f"{move.folder}/{move.name}", src_dir_fd=session.fd)
-        failpoint("commit:renamed")
-        _sync_folders([layout.store] if objects else [], moves)
+            os.rename(move.draft, f"{layout.root}/{move.folder}/{move.name}", src_dir_fd=session.fd)
+            failpoint("commit:draft-renamed")
+        sync_folders(layout, ["store"] if objects else [], moves)
     failpoint("commit:directories-synced")
 
     def body(txn: Txn) -> None:
@@ -146,20 +147,19 @@ def envelope_file(digest: EnvelopeDigest) -> str:
     return f"{digest.hex()}.json"
 
 
-def _draft_metas(layout: Layout, session: Session, objects: Iterable[Staged]) -> list[_Move]:
-    return [_Move(_draft(session, encode_meta(item.meta)), layout.meta, item.meta.info.path.base) for item in objects]
+def _draft_metas(session: Session, objects: Iterable[Staged]) -> list[Move]:
+    return [Move(_draft(session, encode_meta(item.meta)), META, item.meta.info.path.base) for item in objects]
 
 
-def _draft_records(layout: Layout, session: Session, records: Records) -> list[_Move]:
+def _draft_records(session: Session, records: Records) -> list[Move]:
     moves = []
     for item in records.witnesses:
-        draft = _draft(session, encode_witness_file(item))
-        moves.append(_Move(draft, layout.records, witness_file(item.witness)))
+        moves.append(Move(_draft(session, encode_witness_file(item)), RECORDS, witness_file(item.witness)))
     for resolution in records.resolutions:
         draft = _draft(session, encode_resolution_file(resolution))
-        moves.append(_Move(draft, layout.records, resolution_file(resolution)))
+        moves.append(Move(draft, RECORDS, resolution_file(resolution)))
     for data in records.envelopes:
-        moves.append(_Move(_draft(session, data), layout.envelopes, envelope_file(envelope_digest(data))))
+        moves.append(Move(_draft(session, data), ENVELOPES, envelope_file(envelope_digest(data))))
     return moves
 
 
@@ -175,11 +175,8 @@ def _draft(session: Session, data: bytes, name: str | None = None) -> str:
     return name
 
 
-def _write_intent(session: Session, objects: Iterable[Staged], moves: Iterable[_Move]) -> str:
-    intent = Intent(
-        tuple(item.meta.info.path.base for item in objects),
-        tuple(move.name for move in moves if move.folder == session.layout.records),
-    )
+def _write_intent(session: Session, objects: Iterable[Staged], moves: Iterable[Move]) -> str:
+    intent = Intent(tuple(item.meta.info.path.base for item in objects), tuple(moves))
     return _draft(session, intent.encode(), session.fresh(INTENT))
 
 
@@ -204,6 +201,7 @@ def _place(layout: Layout, store_fd: int, item: Staged) -> None:
                 break
             except FileExistsError:
                 if is_intact(store_fd, base, item.meta):
+                    to_trash(layout, folder_fd, item.entry)
                     break
                 to_trash(layout, store_fd, base)
     finally:
@@ -230,9 +228,10 @@ def seal(store_fd: int, base: bytes, meta: ObjectMeta) -> None:
         os.close(fd)
 
 
-def _sync_folders(folders: Iterable[str], moves: Iterable[_Move]) -> None:
+def sync_folders(layout: Layout, folders: Iterable[str], moves: Iterable[Move]) -> None:
+    """Make new entries durable in these folders of the store, and in those that the moves went to."""
     for folder in sorted({*folders, *(move.folder for move in moves)}):
-        fd = open_directory(folder)
+        fd = open_directory(f"{layout.root}/{folder}")
         try:
             os.fsync(fd)
         finally:

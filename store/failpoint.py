@@ -13,8 +13,7 @@ POINTS = (
     "commit:intent",
     "commit:synced",
     "commit:object-renamed",
-    "commit:meta-renamed",
-    "commit:renamed",
+    "commit:draft-renamed",
     "commit:directories-synced",
     "commit:in-transaction",
     "commit:registered",
@@ -24,7 +23,7 @@ POINTS = (
     "recover:trashing",
     "rebuild:scanned",
 )
-"""Every point, in the order in which a commit meets them."""
+"""Every point; those of a commit in the order in which it meets them."""
 
 armed: Callable[[str], None] | None = None
 

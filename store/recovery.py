@@ -1,9 +1,10 @@
 """Putting a store in order after processes that died in it.
 
 At each open, folders under .tmp whose session nobody locks are taken up, by one process at a time. What their
-intents name and is in place but not registered is an orphan: it is adopted if its small file proves itself, its
-bytes are the manifest's and its references are here, and goes to the trash otherwise. Then the folder goes to
-the trash. A store in which nobody died costs one listing of an empty folder.
+intents name and is in place but not registered is an orphan. It is adopted if its small file proves itself, its
+bytes are the manifest's and its references are here; otherwise it goes to the trash. When all the objects of a
+commit are registered, its records follow. Then the session's folder goes to the trash. A store in which nobody
+died costs one listing of an empty folder.
 
 `rebuild_index` does the same for every object, with a new index: nothing but the small files is needed.
 """
@@ -11,12 +12,25 @@ the trash. A store in which nobody died costs one listing of an empty folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kiln.store import tables
 from kiln.store.closure import order_into
-from kiln.store.commit import Intent, Records, decode_intent, is_intact, register, seal
+from kiln.store.commit import (
+    META,
+    RECORDS,
+    Intent,
+    Move,
+    Records,
+    decode_intent,
+    envelope_digest,
+    envelope_file,
+    is_intact,
+    register,
+    seal,
+    sync_folders,
+)
 from kiln.store.digest import ObjectId
 from kiln.store.disk import disk_errors, exists_at, open_directory, read_file
 from kiln.store.errors import StoreError
@@ -26,6 +40,7 @@ from kiln.store.info import ObjectInfo
 from kiln.store.layout import Layout
 from kiln.store.locks import WRITE_LIMIT, FileLock, is_alive
 from kiln.store.meta import ObjectMeta, decode_meta
+from kiln.store.paths import StorePath
 from kiln.store.recordfile import RecordFile, decode_record_file
 from kiln.store.records import Resolution
 from kiln.store.roots import Root, read_root_files
@@ -60,8 +75,10 @@ def recover(layout: Layout, index: Environment) -> Recovered:
             if not names:
                 return Recovered()
             index.check_readers()
-            objects, records = _intents(layout, names)
-            adopted, trashed = _settle(layout, index, objects, records)
+            adopted: list[str] = []
+            trashed: list[str] = []
+            for folder, intent in _intents(layout, names):
+                _settle(layout, index, folder, intent, adopted, trashed)
             for name in names:
                 _discard_session(layout, name)
             return Recovered(tuple(adopted), tuple(trashed), tuple(names))
@@ -69,62 +86,87 @@ def recover(layout: Layout, index: Environment) -> Recovered:
         lock.release()
 
 
-def _intents(layout: Layout, sessions: Iterable[str]) -> tuple[list[str], list[str]]:
-    objects: dict[str, None] = {}
-    records: dict[str, None] = {}
+def _intents(layout: Layout, sessions: Iterable[str]) -> Iterator[tuple[str, Intent]]:
+    """Each unfinished commit, with the folder that holds its drafts."""
     for session in sessions:
         folder = f"{layout.temp}/{session}"
         for name in sorted(os.listdir(folder)):
-            intent = decode_intent(read_file(f"{folder}/{name}")) if name.startswith(INTENT) else Intent((), ())
-            objects.update(dict.fromkeys(intent.objects))
-            records.update(dict.fromkeys(intent.records))
-            _restore_metas(layout, folder, name, intent)
-    return list(objects), list(records)
-
-
-def _restore_metas(layout: Layout, folder: str, name: str, intent: Intent) -> None:
-    """Objects move before their small files do: bring the drafts of those that lack one into place."""
-    missing = {base for base in intent.objects if not os.path.lexists(f"{layout.meta}/{base}")}
-    if not missing:
-        return
-    for draft in sorted(os.listdir(folder)):
-        if not draft.startswith("draft-"):
-            continue
-        try:
-            base = decode_meta(read_file(f"{folder}/{draft}")).info.path.base
-        except StoreError:
-            continue
-        if base in missing and os.path.lexists(f"{layout.store}/{base}"):
-            os.rename(f"{folder}/{draft}", f"{layout.meta}/{base}")
+            if name.startswith(INTENT):
+                yield folder, decode_intent(read_file(f"{folder}/{name}"))
 
 
 def _settle(
-    layout: Layout, index: Environment, objects: Iterable[str], records: Iterable[str]
-) -> tuple[list[str], list[str]]:
-    """Adopt or trash each orphan, in the order given: references come first."""
-    adopted, trashed = [], []
+    layout: Layout, index: Environment, folder: str, intent: Intent, adopted: list[str], trashed: list[str]
+) -> None:
+    """Finish one commit as far as its objects came into place; its records only if all of them are here."""
+    _finish_moves(layout, folder, [move for move in intent.moves if move.folder == META])
+    complete = True
     store_fd = open_directory(layout.store)
     try:
-        for base in objects:
-            if not exists_at(store_fd, base.encode()):
-                _drop_meta_of_nothing(layout, index, base)
-                continue
-            meta = _proven(layout, store_fd, base)
-            if meta is None:
-                failpoint("recover:trashing")
-                to_trash(layout, store_fd, base.encode())
-                trashed.append(base)
-                continue
-            seal(store_fd, base.encode(), meta)
-            failpoint("recover:adopting")
-            if _adopt(layout, index, meta):
-                adopted.append(base)
-        os.fsync(store_fd)
+        for base in intent.objects:
+            complete &= _settle_object(layout, index, store_fd, base, adopted, trashed)
     finally:
         os.close(store_fd)
-    for name in records:
-        _adopt_record(layout, index, name)
-    return adopted, trashed
+    if complete:
+        others = [move for move in intent.moves if move.folder != META]
+        _finish_moves(layout, folder, others)
+        found = [_read_record(layout, move.name) for move in others if move.folder == RECORDS]
+        records = _as_records(record for record in found if record is not None)
+        index.update(lambda txn: register(txn, [], records))
+
+
+def _finish_moves(layout: Layout, folder: str, moves: Iterable[Move]) -> None:
+    """Bring drafts that are still in the session's folder, and prove themselves, to where they were going."""
+    done = []
+    for move in moves:
+        draft = f"{folder}/{move.draft}"
+        if os.path.lexists(draft) and _proves(move, read_file(draft)):
+            os.rename(draft, f"{layout.root}/{move.folder}/{move.name}")
+        done.append(move)
+    sync_folders(layout, [], done)
+
+
+def _proves(move: Move, data: bytes) -> bool:
+    """Whether these bytes are what the name they are to have says."""
+    try:
+        match move.folder:
+            case "objects-meta":
+                return decode_meta(data).info.path.base == move.name
+            case "records":
+                decode_record_file(move.name, data)
+                return True
+            case "envelopes":
+                return envelope_file(envelope_digest(data)) == move.name
+            case _:
+                return False
+    except StoreError:
+        return False
+
+
+def _settle_object(
+    layout: Layout, index: Environment, store_fd: int, base: str, adopted: list[str], trashed: list[str]
+) -> bool:
+    """Adopt or trash one entry of store/; whether it is registered now."""
+    if not exists_at(store_fd, base.encode()):
+        _drop_meta_of_nothing(layout, index, base)
+        return False
+    wanted = StorePath.parse(base)
+    registered = index.view(lambda txn: tables.find_by_path(txn, wanted)) is not None
+    meta = _proven(layout, store_fd, base)
+    if meta is not None:
+        seal(store_fd, base.encode(), meta)
+        os.fsync(store_fd)
+    if registered:
+        return True
+    failpoint("recover:adopting")
+    if meta is None or not index.update(lambda txn: _adopt(txn, meta)):
+        failpoint("recover:trashing")
+        to_trash(layout, store_fd, base.encode())
+        _drop_meta_of_nothing(layout, index, base)
+        trashed.append(base)
+        return False
+    adopted.append(base)
+    return True
 
 
 def _proven(layout: Layout, store_fd: int, base: str) -> ObjectMeta | None:
@@ -136,40 +178,29 @@ def _proven(layout: Layout, store_fd: int, base: str) -> ObjectMeta | None:
         return None
 
 
-def _adopt(layout: Layout, index: Environment, meta: ObjectMeta) -> bool:
-    """Register an orphan whose references are here; whether it was one."""
-    fd = open_directory(layout.meta)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-    def body(txn: Txn) -> bool:
-        if any(tables.get_object(txn, reference) is None for reference in meta.info.references):
-            return False
-        return tables.put_object(txn, meta.info)
-
-    return index.update(body)
+def _adopt(txn: Txn, meta: ObjectMeta) -> bool:
+    """Register an orphan if its references are here."""
+    if any(tables.get_object(txn, reference) is None for reference in meta.info.references):
+        return False
+    tables.put_object(txn, meta.info)
+    return True
 
 
 def _drop_meta_of_nothing(layout: Layout, index: Environment, base: str) -> None:
+    """Remove the small file of an object that never came, unless it is registered."""
     path = f"{layout.meta}/{base}"
     if not os.path.lexists(path):
         return
-    try:
-        known = index.view(lambda txn: tables.get_object(txn, read_meta(layout, base).info.id))
-    except StoreError:
-        known = None
-    if known is None:
+    wanted = StorePath.parse(base)
+    if index.view(lambda txn: tables.find_by_path(txn, wanted)) is None:
         os.unlink(path)
 
 
-def _adopt_record(layout: Layout, index: Environment, name: str) -> None:
+def _read_record(layout: Layout, name: str) -> RecordFile | None:
     try:
-        record = decode_record_file(name, read_file(f"{layout.records}/{name}"))
+        return decode_record_file(name, read_file(f"{layout.records}/{name}"))
     except (FileNotFoundError, StoreError):
-        return
-    index.update(lambda txn: register(txn, [], _as_records([record])))
+        return None
 
 
 def _as_records(found: Iterable[RecordFile]) -> Records:
