@@ -1,19 +1,34 @@
-"""Loading a program: a build file, everything that it imports, parsed and checked.
+"""Loading a program: a build file and everything that it imports, parsed and checked.
 
     read and parse, breadth first  ──►  order by imports  ──►  check, each after what it imports
 
 A module's id is `std/x` for the library's and the absolute path for a file; messages show the path as the user
-wrote it. The prelude is loaded first and is an import of every other module. All reports of all modules are
-collected, and a module whose imports cannot be used is not checked, so that one mistake is reported once.
-This is the only part of evaluation that reads files.
+wrote it. The prelude is an import of every other module. All reports of all modules are collected; a module that
+imports one with mistakes is not checked, so that each mistake is reported where it is, and once.
+This is the one part of evaluation that reads build files.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from kiln import stdlib
+from kiln.interpreter.imports import (
+    PRELUDE,
+    SIZE_LIMIT,
+    Cycle,
+    ImportMistake,
+    IsFolder,
+    Missing,
+    NotUtf8,
+    TooLarge,
+    Unreadable,
+    is_library,
+    library_path,
+    report,
+    resolve,
+)
 from kiln.interpreter.program import Program, SourceFile
 from kiln.lang.check.check import check_module
 from kiln.lang.check.interface import Interface
@@ -23,20 +38,23 @@ from kiln.lang.syntax import ast
 from kiln.lang.syntax.parser import parse_module
 from kiln.store.digest import BlobDigest, blob_digest
 
-PRELUDE: Final[ModuleId] = "std/prelude"
-_LIMIT: Final = 64 << 20
-"""Bytes of one build file; a larger one is no build file."""
+
+class _Import(NamedTuple):
+    """An import that leads somewhere."""
+
+    source: str
+    place: Place
+    target: ModuleId
 
 
 class _Loaded(NamedTuple):
     """A module that was read and parsed."""
 
     module: ast.Module
-    imports: tuple[tuple[ast.Chunk, ast.Import, ModuleId], ...]
-    """Each import that could be resolved, with the declaration that holds it."""
     folder: str
+    imports: tuple[_Import, ...]
     sound: bool
-    """Whether it was read and parsed without a mistake."""
+    """Whether nothing is wrong with it so far."""
 
 
 class Loader:
@@ -52,19 +70,14 @@ class Loader:
         """The program of a build file. Raises CompileError with every report."""
         root = os.path.abspath(path)
         self._read(PRELUDE, None)
-        if not self._read(root, None, shown=path):
-            raise CompileError(self.reports)
+        self._read(root, None, shown=path)
         self._read_imports()
         cores, interfaces = self._check(self._order())
         if self.reports:
             raise CompileError(self.reports)
-        return Program(
-            root,
-            cores,
-            interfaces,
-            {id: loaded.folder for id, loaded in self._loaded.items()},
-            tuple(SourceFile(*item) for item in sorted(self.sources.items())),
-        )
+        folders = {id: loaded.folder for id, loaded in self._loaded.items()}
+        sources = tuple(SourceFile(*item) for item in sorted(self.sources.items()))
+        return Program(root, cores, interfaces, folders, sources)
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -73,182 +86,94 @@ class Loader:
         while pending:
             id = pending.pop(0)
             loaded = self._loaded[id]
-            imports: list[tuple[ast.Chunk, ast.Import, ModuleId]] = []
+            imports: list[_Import] = []
             for chunk in loaded.module.chunks:
-                if not isinstance(chunk.decl, ast.Import):
-                    continue
-                found = self._resolve(id, loaded, chunk, chunk.decl)
-                if found is None:
-                    self._loaded[id] = loaded = loaded._replace(sound=False)
-                    continue
-                imports.append((chunk, chunk.decl, found))
-                if found not in self._loaded and self._read(found, _source_place(loaded.module, chunk, chunk.decl)):
-                    pending.append(found)
-            self._loaded[id] = loaded._replace(imports=tuple(imports))
+                if isinstance(chunk.decl, ast.Import):
+                    found = self._resolve(id, loaded, chunk, chunk.decl)
+                    if found is None:
+                        self._unsound(id)
+                        continue
+                    imports.append(found)
+                    if found.target not in self._loaded and self._read(found.target, found.place):
+                        pending.append(found.target)
+            self._loaded[id] = self._loaded[id]._replace(imports=tuple(imports))
 
-    def _resolve(self, importer: ModuleId, loaded: _Loaded, chunk: ast.Chunk, decl: ast.Import) -> ModuleId | None:
-        source = decl.source
-        place = _source_place(loaded.module, chunk, decl)
-        if "\0" in source or not source:
-            self._report("K0207", "an import names no module", place, "this is no name of a module")
-            return None
-        if source.startswith("std/"):
-            return self._library_module(source, place)
-        if source.startswith(("./", "../")):
-            if importer.startswith("std/"):
-                return self._report(
-                    "K0207", "a library module imports a file", place, "only `std/…` can be imported here"
-                )
-            if not source.endswith(".kiln"):
-                self._report(
-                    "K0207",
-                    f"`{source}` is no build file",
-                    place,
-                    "its name must end in .kiln",
-                    help=f'write "{source}.kiln"',
-                )
-                return None
-            return os.path.normpath(os.path.join(loaded.folder, source))
-        if source.startswith("/") or source.endswith(".kiln"):
-            written = f"./{source}" if not source.startswith("/") else "./lib.kiln"
-            self._report(
-                "K0207", f"`{source}` is not the name of a module", place,
-                "a file is named relative to this one", help=f'begin with `./` or `../`: "{written}"',
-            )  # fmt: skip
-            return None
-        self._report(
-            "K0206", f"the remote module `{source}` cannot be loaded", place, "neither `std/…` nor a relative file",
-            notes=("remote modules are pinned in kiln.lock, which this version of Kiln does not read",),
-            help=f'copy the module beside this file and write "./{source.rsplit("/", 1)[-1]}.kiln"',
-        )  # fmt: skip
+    def _resolve(self, id: ModuleId, loaded: _Loaded, chunk: ast.Chunk, decl: ast.Import) -> _Import | None:
+        start, end = chunk.start + decl.source_start, chunk.start + decl.source_end
+        place = Place(loaded.module.path, loaded.module.text, start, end)
+        found = resolve(decl.source, id, loaded.folder, self.library)
+        if isinstance(found, str):
+            return _Import(decl.source, place, found)
+        self.reports.append(report(found, place))
         return None
 
-    def _library_module(self, source: str, place: Place) -> ModuleId | None:
-        parts = source.split("/")
-        if any(not part or part.startswith(".") for part in parts) or not os.path.isfile(self._library_path(source)):
-            names = self._library_names()
-            self._report(
-                "K0205", f"the library has no module `{source}`", place, "not found",
-                notes=(f"it has {', '.join(names)}",), help=_nearest(source, names),
-            )  # fmt: skip
-            return None
-        return source
-
-    def _library_path(self, id: ModuleId) -> str:
-        return os.path.join(self.library, *id.split("/")[1:]) + ".kiln"
-
-    def _library_names(self) -> list[str]:
-        found: list[str] = []
-        for folder, _, files in os.walk(self.library):
-            inner = os.path.relpath(folder, self.library)
-            prefix = "std/" if inner == "." else f"std/{inner}/"
-            found += [prefix + name[:-5] for name in files if name.endswith(".kiln")]
-        return sorted(name for name in found if name != PRELUDE)
-
     def _read(self, id: ModuleId, place: Place | None, shown: str | None = None) -> bool:
-        """Reads and parses a module; reports what is wrong and remembers it as unsound."""
-        of_library = id.startswith("std/")
-        path = self._library_path(id) if of_library else id
-        name = id + ".kiln" if of_library else shown or _shown(path)
-        text = self._text(path, id + ".kiln" if of_library else path, name, place)
-        if text is None:
-            module = ast.Module(name, "", None, ())
-            self._loaded[id] = _Loaded(module, (), os.path.dirname(path), False)
-            return False
-        module, reports = parse_module(name, text)
+        """Read and parse a module. What is wrong with it is reported, and whoever imports it is told no more."""
+        if is_library(id):
+            path, name, recorded = library_path(self.library, id), id + ".kiln", id + ".kiln"
+        else:
+            path, name, recorded = id, shown or _shown(id), id
+        text = self._text(path, name, place)
+        if isinstance(text, str):
+            module, reports = parse_module(name, text)
+            self.sources[recorded] = blob_digest(text.encode())
+        else:
+            module, reports = ast.Module(name, "", None, ()), (report(text, place),)
         self.reports += reports
-        self._loaded[id] = _Loaded(module, (), os.path.dirname(path), not reports)
-        return True
+        self._loaded[id] = _Loaded(module, os.path.dirname(path), (), not reports)
+        return isinstance(text, str)
 
-    def _text(self, path: str, recorded: str, name: str, place: Place | None) -> str | None:
+    def _text(self, path: str, name: str, place: Place | None) -> str | ImportMistake:
         try:
             with open(path, "rb") as file:
-                data = file.read(_LIMIT + 1)
+                data = file.read(SIZE_LIMIT + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return Missing(name)
+        except IsADirectoryError:
+            return IsFolder(name)
         except OSError as error:
-            self._unreadable(error, name, place)
-            return None
-        if len(data) > _LIMIT:
-            self._report(
-                "K0208",
-                f"{name} is larger than a build file can be",
-                place,
-                notes=(f"the limit is {_LIMIT:,} bytes",),
-            )
-            return None
+            return Unreadable(name, (error.strerror or str(error)).lower())
+        if len(data) > SIZE_LIMIT:
+            return TooLarge(name)
         try:
-            text = data.decode()
+            return data.decode()
         except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            self._report(
-                "K0208", f"{name} is not text in UTF-8", place,
-                notes=(f"line {line} has the byte 0x{data[error.start]:02x} where none can stand",),
-                help="save the file as UTF-8",
-            )  # fmt: skip
-            return None
-        self.sources[recorded] = blob_digest(data)
-        return text
+            return NotUtf8(name, data.count(b"\n", 0, error.start) + 1, data[error.start])
 
-    def _unreadable(self, error: OSError, name: str, place: Place | None) -> None:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            title, help = f"there is no file {name}", "check the path; it is relative to the file that imports it"
-            if place is None:
-                help = "check the path, or make a new project with `kiln init`"
-        elif isinstance(error, IsADirectoryError):
-            title, help = f"{name} is a folder", "name a build file in it, such as build.kiln"
-        else:
-            problem = (error.strerror or str(error)).lower()
-            title, help = f"{name} cannot be read: {problem}", "check its permissions"
-        self._report("K0208", title, place, "imported here" if place else "", help=help)
-
-    def _report(
-        self,
-        code: str,
-        title: str,
-        place: Place | None,
-        label: str = "",
-        notes: tuple[str, ...] = (),
-        help: str | None = None,
-    ) -> None:
-        self.reports.append(Report(code, title, place, label, notes, (), help))
+    def _unsound(self, id: ModuleId) -> None:
+        self._loaded[id] = self._loaded[id]._replace(sound=False)
 
     # ---- order --------------------------------------------------------------------------------
 
     def _order(self) -> list[ModuleId]:
-        """Imports before importers; a cycle is reported, and its modules are marked unsound."""
-        order: list[ModuleId] = [PRELUDE]
-        state: dict[ModuleId, bool] = {PRELUDE: True}
-        for root in self._loaded:
-            if root in state:
+        """Imports before importers; a circle is reported once, and its modules are not checked."""
+        order = [PRELUDE]
+        done: dict[ModuleId, bool] = {PRELUDE: True}
+        for root in list(self._loaded):
+            if root in done:
                 continue
-            state[root] = False
+            done[root] = False
             path = [(root, iter(self._loaded[root].imports))]
             while path:
                 id, imports = path[-1]
-                for chunk, decl, target in imports:
-                    if target not in state:
-                        state[target] = False
-                        path.append((target, iter(self._loaded[target].imports)))
+                for item in imports:
+                    if item.target not in done:
+                        done[item.target] = False
+                        path.append((item.target, iter(self._loaded[item.target].imports)))
                         break
-                    if not state[target]:
-                        self._cycle([step for step, _ in path], target, chunk, decl)
+                    if not done[item.target]:
+                        self._cycle([step for step, _ in path], item)
                 else:
-                    state[id] = True
+                    done[id] = True
                     order.append(id)
                     path.pop()
         return order
 
-    def _cycle(self, path: list[ModuleId], again: ModuleId, chunk: ast.Chunk, decl: ast.Import) -> None:
-        members = path[path.index(again) :]
-        names = [self._loaded[id].module.path for id in members]
-        chain = [names[0], *(f"  imports {name}" for name in (*names[1:], names[0]))]
-        place = _source_place(self._loaded[path[-1]].module, chunk, decl)
-        what = f"{names[0]} imports itself" if len(names) == 1 else "these modules import each other"
-        self._report(
-            "K0204", what, place, "this import closes the circle", tuple(chain) if len(names) > 1 else (),
-            "move what both need into a module of its own",
-        )  # fmt: skip
+    def _cycle(self, path: list[ModuleId], closing: _Import) -> None:
+        members = path[path.index(closing.target) :]
+        self.reports.append(report(Cycle(tuple(self._loaded[id].module.path for id in members)), closing.place))
         for id in members:
-            self._loaded[id] = self._loaded[id]._replace(sound=False)
+            self._unsound(id)
 
     # ---- checking -----------------------------------------------------------------------------
 
@@ -257,32 +182,19 @@ class Loader:
         interfaces: dict[ModuleId, Interface] = {}
         for id in order:
             loaded = self._loaded[id]
-            needed = [target for _, _, target in loaded.imports]
-            if not loaded.sound or any(target not in interfaces for target in needed):
+            if not loaded.sound or any(item.target not in interfaces for item in loaded.imports):
                 continue
-            imports = {decl.source: interfaces[target] for _, decl, target in loaded.imports}
+            imports = {item.source: interfaces[item.target] for item in loaded.imports}
             if id != PRELUDE and PRELUDE in interfaces:
                 imports[PRELUDE] = interfaces[PRELUDE]
             checked = check_module(loaded.module, id, imports)
             self.reports += checked.reports
-            if checked.core is not None and not checked.reports:
-                cores[id] = checked.core
-                interfaces[id] = checked.interface
+            if not checked.reports:
+                cores[id], interfaces[id] = checked.core, checked.interface
         return cores, interfaces
-
-
-def _source_place(module: ast.Module, chunk: ast.Chunk, decl: ast.Import) -> Place:
-    return Place(module.path, module.text, chunk.start + decl.source_start, chunk.start + decl.source_end)
 
 
 def _shown(path: str) -> str:
     """A path for messages: relative to the working folder if it lies below it."""
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
-
-
-def _nearest(name: str, names: list[str]) -> str | None:
-    import difflib
-
-    found = difflib.get_close_matches(name, names, 1)
-    return f'did you mean "{found[0]}"?' if found else None

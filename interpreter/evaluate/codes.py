@@ -1,8 +1,31 @@
-"""What `kiln explain` says about errors of evaluation."""
+"""What `kiln explain` says about errors of loading and evaluation."""
 
 from __future__ import annotations
 
 CODES: dict[str, tuple[str, str]] = {
+    "K0204": (
+        "modules import each other in a circle",
+        "A module is checked after what it imports, so imports cannot lead back to where they began. Move what both\n"
+        "modules need into one that neither of them has to import the other for.",
+    ),
+    "K0205": (
+        "the library has no such module",
+        "`std/…` names a module of Kiln's own library. The message lists those that there are.",
+    ),
+    "K0206": (
+        "a remote module cannot be loaded",
+        "A name that is neither `std/…` nor a relative file is that of a remote module, which kiln.lock pins. This\n"
+        "version of Kiln does not read kiln.lock: copy the module into your project and import the file.",
+    ),
+    "K0207": (
+        "this is not the name of a module",
+        'An import names a module of the library, `"std/c"`, or a build file relative to the one that it stands in,\n'
+        '`"./lib.kiln"` or `"../common/flags.kiln"`, with its extension.',
+    ),
+    "K0208": (
+        "a build file cannot be read",
+        "The file is not there, is a folder, may not be read, is not text in UTF-8, or is larger than 64 MiB.",
+    ),
     "K0401": (
         "the recursion is too deep",
         "Calls are nested deeper than the evaluator allows. Most often a function calls itself without ever\n"

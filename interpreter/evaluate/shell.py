@@ -24,9 +24,10 @@ from kiln.interpreter.evaluate.values import OutValue, Text, text_of
 Piece = str | Text | OutValue
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+:./-]+")
-_RESERVED: Final = frozenset(
-    ["case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then", "time", "until", "while"]
-)
+_RESERVED: Final = frozenset((
+    "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then",
+    "time", "until", "while",
+))  # fmt: skip
 _DOUBLE = re.compile(r'[\\$`"]')
 _HEREDOC = re.compile(r"[\\$`]")
 _LINE_ENDS = re.compile(r"[\r\n]+")

@@ -21,7 +21,8 @@ from kiln.interpreter.evaluate.mistakes import (
     wording,
 )
 from kiln.interpreter.evaluate.packages import Buildable, title
-from kiln.interpreter.evaluate.units import Linker, Spot, is_library
+from kiln.interpreter.evaluate.units import Linker, Spot
+from kiln.interpreter.imports import is_library
 from kiln.lang.report import CompileError, Place, Report
 
 _TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*|\d+|\"[^\"\n]*\"?|`[^`\n]*`?|.", re.DOTALL)

@@ -24,6 +24,7 @@ from kiln.interpreter.evaluate.emit import Writer, local, row
 from kiln.interpreter.evaluate.packages import LIBRARY_CODE, USER_CODE, Site
 from kiln.interpreter.evaluate.sets import MemberFn
 from kiln.interpreter.evaluate.values import PathOf, constructor, record_maker, variant_class
+from kiln.interpreter.imports import is_library
 from kiln.lang.core import (
     BinaryOn,
     CoreDecl,
@@ -259,10 +260,6 @@ class Linker:
 
 def cell(unit: Unit) -> str:
     return f"_c{unit.id}"
-
-
-def is_library(module: ModuleId) -> bool:
-    return module.startswith("std/")
 
 
 class _UnitLinks:
