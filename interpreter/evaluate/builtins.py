@@ -74,6 +74,19 @@ def unpack(archive: OutValue, name: str, strip: int) -> OutValue:
     return OutValue(Drv(name, lambda own: plan), "out")
 
 
+def write_file(name: str, text: str | Text, executable: bool) -> OutValue:
+    plan = Plan(
+        store_name(name, "file"),
+        ("write", 1),
+        (text, f"executable={int(executable)}"),
+        (),
+        (),
+        (OutputSpec(_OUT, "file"),),
+        Limits(),
+    )
+    return OutValue(Drv(name, lambda own: plan), "out")
+
+
 def source(
     path: PathOf, name: Variant, include: tuple[str, ...], exclude: tuple[str, ...], gitignore: bool
 ) -> OutValue:
@@ -300,6 +313,7 @@ METHODS: Final[dict[str, Callable[..., Any]]] = {"Out.file": out_inside, "Out.di
 
 _PRELUDE: Final[dict[str, Callable[..., Any]]] = {
     "derive": derive, "pkg": pkg, "fetch_file": fetch_file, "unpack": unpack,
+    "write_file": write_file,
     "source": source, "source_file": source_file,
     "length": len, "map": map_list, "filter": filter_list, "fold": fold, "concat": concat,
     "reverse": reverse, "any": any_item, "all": all_items, "find": find, "nth": nth,
