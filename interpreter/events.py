@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from kiln.store.digest import DrvDigest
 
-StepKind: TypeAlias = Literal["build", "fetch", "unpack"]
-Verdict: TypeAlias = Literal["built", "fetched", "cached", "unchanged"]
-"""`cached`: taken from the store. `unchanged`: its inputs were rebuilt to what they were (early cutoff)."""
+StepKind: TypeAlias = Literal["build", "fetch", "unpack", "write"]
+Verdict: TypeAlias = Literal["built", "fetched", "unchanged", "equal"]
+"""`unchanged`: the store has it, as its inputs came out as they were (early cutoff). `equal`: reproduced."""
 
 
 class Planned(NamedTuple):

@@ -20,6 +20,7 @@ from kiln.interpreter.derivation import (
     Derivation,
     DrvOutput,
     FetchStep,
+    Fixed,
     Graph,
     SourceObject,
     Step,
@@ -105,9 +106,20 @@ def step_name(step: Step) -> str:
 
 
 def step_kind(step: Step) -> StepKind:
-    if isinstance(step, FetchStep):
-        return "fetch"
-    return "unpack" if isinstance(step.derivation.builder, Builtin) else "build"
+    return "fetch" if isinstance(step, FetchStep) else recipe_kind(step.derivation)
+
+
+def recipe_kind(recipe: Derivation | Fixed) -> StepKind:
+    """What is done to make something."""
+    match recipe:
+        case Fixed():
+            return "fetch"
+        case Derivation(builder=Builtin(name="unpack")):
+            return "unpack"
+        case Derivation(builder=Builtin()):
+            return "write"
+        case _:
+            return "build"
 
 
 def _run(workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going: bool) -> Outcome[DrvDigest]:

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 from kiln.interpreter.derivation import Derivation, Fixed, SourceObject
 from kiln.interpreter.errors import NotReplayable
-from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepKind, StepStarted
+from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepStarted
 from kiln.interpreter.evidence import output_fact
 from kiln.interpreter.making import Making, make
+from kiln.interpreter.realise import recipe_kind
 from kiln.interpreter.recipe import decode_recipe, read_recipe
 from kiln.interpreter.schedule import Scheduler
 from kiln.interpreter.workshop import Workshop
@@ -169,7 +170,7 @@ class _Runner:
 
     def _one(self, digest: EnvelopeDigest) -> None:
         step = self._steps[digest]
-        kind: StepKind = "fetch" if isinstance(step.recipe, Fixed) else "build"
+        kind = recipe_kind(step.recipe)
         began, name = time.time(), step.recipe.name
         self._workshop.emit(StepStarted(step.key, name, kind, began))
         try:
@@ -185,7 +186,7 @@ class _Runner:
             self._workshop.emit(StepFailed(step.key, name, kind, "K0651", "the result differs", seconds))
             raise _Differs(replayed)
         paths = tuple(str(item.path) for item in step.facts.outputs)
-        self._workshop.emit(StepFinished(step.key, name, kind, "built", time.time() - began, paths))
+        self._workshop.emit(StepFinished(step.key, name, kind, "equal", time.time() - began, paths))
 
     def _replay(self, step: _Step) -> Replayed:
         evidence = {item.object_id: item.envelope for item in step.facts.dependencies if item.envelope is not None}

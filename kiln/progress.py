@@ -28,7 +28,7 @@ from kiln.interpreter.events import (
 )
 from kiln.store.digest import DrvDigest
 
-_VERBS = {"build": "building", "fetch": "fetching", "unpack": "unpacking"}
+_VERBS = {"build": "building", "fetch": "fetching", "unpack": "unpacking", "write": "writing"}
 _LIVE_LINES = 10
 _PERIOD = 0.1
 

@@ -38,17 +38,9 @@ Versions are exact and commit ids complete: what moves cannot be pinned. A user 
         """Every source of the pin was tried, at every mirror that is known, and none delivered the file. The
 message lists each place with what happened there.
 
-`not reached`, `too slow` and `too busy` speak of the network: look at it, at http_proxy, https_proxy and
-no_proxy, and at the certificates (SSL_CERT_FILE). `not there` speaks of the source: a pool drops old files,
-so give the pin another source that keeps them. `no mirror known` speaks of this machine: set one in
-Kiln's configuration,
-
-    # ~/.config/kiln/config.toml
-    [mirrors]
-    debian = ["http://mirror.example/debian/"]
-
-or in KILN_MIRROR_DEBIAN, KILN_MIRROR_PYPI, KILN_MIRROR_NPM. Otherwise Kiln asks apt-get, pip and npm which
-they use.""",
+`not there` and `refused` speak of the source: a pool drops old files, and addresses change. Give the pin
+another source that keeps the file; all of them are tried in order. `an answer that cannot be used` speaks of
+the server, or of something between it and you that answers in its place.""",
     ),
     "K0504": (
         "a setting for fetching that cannot be used",
@@ -59,6 +51,22 @@ names a file that holds no certificates. The message names the setting; correct 
         "a file that this machine cannot write or read",
         """A download or an unpacked archive could not be put on disk: the disk or its inodes are used up, or a
 permission is missing. The message has the system's own words.""",
+    ),
+    "K0506": (
+        "no source can be reached",
+        """Every source of the pin was tried, at every mirror that is known, and the network failed at each. The
+message lists each place with what happened there.
+
+`not reached`, `too slow`, `too busy` and `broken off` speak of the network: look at it, at http_proxy,
+https_proxy and no_proxy, and at the certificates (SSL_CERT_FILE). `no mirror known` speaks of this machine:
+set one in Kiln's configuration,
+
+    # ~/.config/kiln/config.toml
+    [mirrors]
+    debian = ["http://mirror.example/debian/"]
+
+or in KILN_MIRROR_DEBIAN, KILN_MIRROR_PYPI, KILN_MIRROR_NPM. Otherwise Kiln asks apt-get, pip and npm which
+they use. `not tried` says that `--offline` was given.""",
     ),
     "K0510": (
         "an archive that cannot be unpacked",

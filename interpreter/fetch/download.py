@@ -302,7 +302,7 @@ async def _request(
         if response.status not in _REDIRECTS:
             return response
         target = response.headers.get("Location")
-        response.close()
+        response.release()
         url = _redirected(url, target)
     raise _Trouble(Outcome.BAD_ANSWER, f"more than {limits.redirects} redirects")
 

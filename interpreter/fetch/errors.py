@@ -124,13 +124,15 @@ class BadSource(FetchError):
 
 
 class NotDelivered(FetchError):
-    """No source had the file; `only_network` says whether the network alone is to blame."""
+    """No source had the file, and at least one was asked and said so."""
 
     code = "K0503"
 
-    @property
-    def only_network(self) -> bool:
-        return all(attempt.is_network for attempt in self.attempts)
+
+class Unreachable(NotDelivered):
+    """No source had the file, and the network alone is to blame: on another day it may be had."""
+
+    code = "K0506"
 
 
 class BadConfig(FetchError):

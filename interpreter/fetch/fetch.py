@@ -5,7 +5,7 @@
               they come, against the pin
     mismatch  the file that came is kept aside and the next place tried; if a later one matches, the
               mismatch is a warning, and if none does, it is the error (K0501)
-    nothing   every attempt in one error (K0503)
+    nothing   every attempt in one error (K0503, or K0506 where the network alone is to blame)
 
 Nothing is admitted that does not match: the file at `dest` exists only after its digest was compared.
 """
@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from kiln.interpreter.derivation import Fixed
 from kiln.interpreter.fetch.config import FetchConfig
-from kiln.interpreter.fetch.errors import Attempt, FetchError, HashMismatch, NotDelivered, Outcome, UnpackError
+from kiln.interpreter.fetch.errors import (
+    Attempt,
+    FetchError,
+    HashMismatch,
+    NotDelivered,
+    Outcome,
+    UnpackError,
+    Unreachable,
+)
 from kiln.interpreter.fetch.index import Promise
 from kiln.interpreter.fetch.locate import Candidate, Located, candidates, is_local, local_path
 from kiln.interpreter.fetch.sink import Received, Sink
@@ -78,7 +86,7 @@ def fetch_fixed(
 ) -> Fetched:
     """Have the file and put it at `dest`, whose folder exists and lies on the disk that is to hold it.
 
-    May be called from several threads at once. Raises BadSource, HashMismatch (K0501), NotDelivered (K0503),
+    May be called from several threads at once. Raises BadSource, HashMismatch (K0501), NotDelivered (K0503, K0506),
     BadConfig, CannotKeep.
     """
     parsed = tuple(map(parse_source, sources))
@@ -129,7 +137,7 @@ class _Fetch:
                     return found
         finally:
             _forget(self.part)
-        raise self._failure(sources)
+        raise self._failure()
 
     def _from(self, source: Source) -> Fetched | None:
         match source:
@@ -263,23 +271,28 @@ class _Fetch:
     def _text(self, value: bytes) -> str:
         return f"{self.fixed.algorithm}:{value.hex()}"
 
-    def _failure(self, sources: tuple[Source, ...]) -> FetchError:
+    def _failure(self) -> FetchError:
         attempts = tuple(self.attempts)
         if self.mismatches:
             return self._mismatch(self.mismatches[0], attempts)
-        if not sources:
-            help = "give it at least one source"
-        elif all(attempt.is_network for attempt in attempts):
-            help = "look at this machine's network and proxies, or set a mirror in Kiln's config.toml"
-        else:
-            help = "give the pin another source that still has the file"
-        return NotDelivered(
-            f"no source has {self.fixed.name}",
+        network = bool(attempts) and all(attempt.is_network for attempt in attempts)
+        failure = Unreachable if network else NotDelivered
+        return failure(
+            f"no source of {self.fixed.name} can be reached" if network else f"no source has {self.fixed.name}",
             expected=self._text(self.fixed.value),
             found=f"{len(attempts)} places were tried",
-            help=help,
+            help=self._help(network, attempts),
             attempts=attempts,
         )
+
+    def _help(self, network: bool, attempts: tuple[Attempt, ...]) -> str:
+        if not attempts:
+            return "give it at least one source"
+        if self.config.offline:
+            return "build once without --offline"
+        if network:
+            return "look at this machine's network and proxies, or set a mirror in Kiln's config.toml"
+        return "give the pin another source that still has the file"
 
     def _mismatch(self, first: Mismatch, attempts: tuple[Attempt, ...]) -> HashMismatch:
         return HashMismatch(

@@ -21,12 +21,16 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from kiln.interpreter.sand
 
 
 class Launcher:
-    """A running launcher. Close it, or let its `with` block end, to kill what it still runs."""
+    """A running launcher. Close it, or let its `with` block end, to kill what it still runs.
 
-    def __init__(self) -> None:
+    `python` is any Python of at least 3.11 and `folder` what it imports `kiln` from; unless given, those of this
+    process. Raises HelperDied.
+    """
+
+    def __init__(self, python: str | None = None, folder: str | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         with theirs:
-            self._pid = _spawn(theirs.fileno())
+            self.pid = _spawn(theirs.fileno(), python or sys.executable, folder or _own_folder())
         self._control = ours
 
     def open(self, log: int) -> socket.socket:
@@ -44,7 +48,7 @@ class Launcher:
         """End the launcher and every sandbox that it runs; wait until it has ended."""
         self._control.close()
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -68,16 +72,22 @@ def shared_launcher() -> Launcher:
         return _shared
 
 
-def _spawn(control: int) -> int:
-    root = os.path.dirname(os.path.abspath(next(iter(kiln.__path__))))
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-I", "-S", "-c", _BOOT, root],
-        {},
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, control, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-        ],
-        # Ctrl-C on a terminal goes to Kiln alone, which then ends its sandboxes in order.
-        setsid=True,
-    )
+def _own_folder() -> str:
+    return os.path.dirname(os.path.abspath(next(iter(kiln.__path__))))
+
+
+def _spawn(control: int, python: str, folder: str) -> int:
+    try:
+        return os.posix_spawn(
+            python,
+            [python, "-I", "-S", "-c", _BOOT, folder],
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, control, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            ],
+            # Ctrl-C on a terminal goes to Kiln alone, which then ends its sandboxes in order.
+            setsid=True,
+        )
+    except OSError as error:
+        raise HelperDied("the launcher of sandboxes can't be started", found=f"{python}: {error.strerror}") from error

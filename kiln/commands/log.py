@@ -24,6 +24,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.console.write_bytes(read_log(path))
         return Exit.OK
     text = read_log(path).decode("utf-8", "surrogateescape")
+    if not text:
+        context.console.say("the builder wrote nothing")
     for line in text.splitlines():
         context.console.result(escape(line))
     context.console.document("log", {"log": path, "text": text.encode("utf-8", "replace").decode()})

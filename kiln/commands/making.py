@@ -32,7 +32,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     from kiln.interpreter.standing import record_targets
 
     record_targets(workshop, requests, asked, plan)
-    context.console.say(_summary(asked, tally, time.monotonic() - began))
+    context.console.say(_summary(asked, plan, tally, time.monotonic() - began))
     return asked, plan
 
 
@@ -80,7 +80,8 @@ def _told(context: Context, failed: Failed) -> Exception:
     return failed.causes[0]
 
 
-def _summary(asked: Asked, tally: Tally, seconds: float) -> str:
-    name = ", ".join(dict.fromkeys(target.label.partition(".")[0] for target in asked.wanted))
+def _summary(asked: Asked, plan: Plan, tally: Tally, seconds: float) -> str:
+    made = [plan.pins[target.item].name for target in asked.wanted if isinstance(target.item, DrvOutput)]
+    name = ", ".join(list(dict.fromkeys(made))[:4]) + (", …" if len(set(made)) > 4 else "")
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(tally.verdicts.items())) or "nothing to do"
     return f"✔ {name}: {counts} ({seconds:.1f}s)"
