@@ -127,12 +127,14 @@ class NotDelivered(FetchError):
     """No source had the file, and at least one was asked and said so."""
 
     code = "K0503"
+    network = False
 
 
 class Unreachable(NotDelivered):
     """No source had the file, and the network alone is to blame: on another day it may be had."""
 
     code = "K0506"
+    network = True
 
 
 class BadConfig(FetchError):
