@@ -6,10 +6,13 @@ None for an absent `[x]`. It may raise Refused: what no grammar of one token's l
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kiln.lang.syntax import ast, mistakes, strings
+from kiln.lang.syntax import ast, strings
 from kiln.lang.syntax.ast import Expr, Name, Pattern, Type
+
+if TYPE_CHECKING:
+    from kiln.lang.syntax.mistakes import Mistake
 
 Op: TypeAlias = tuple[int, str]
 
@@ -17,7 +20,7 @@ Op: TypeAlias = tuple[int, str]
 class Refused(Exception):
     """A mistake that an action found."""
 
-    def __init__(self, mistake: mistakes.Mistake) -> None:
+    def __init__(self, mistake: Mistake) -> None:
         self.mistake = mistake
 
 
@@ -188,6 +191,8 @@ def type_var(start: int, end: int, own: str) -> ast.TypeVar:
 
 def type_mapped(start: int, end: int, own: str, args: list[Type]) -> ast.TypeName:
     if own not in ("Outs", "Kinds") or len(args) != 1 or not isinstance(args[0], ast.TypeVar):
+        from kiln.lang.syntax import mistakes
+
         raise Refused(mistakes.BadRowRest(start, end))
     return ast.TypeName(start, end, None, own, tuple(args))
 
@@ -196,6 +201,8 @@ def type_record(start: int, end: int, items: list[ast.RowField | Type] | None) -
     fields = tuple(item for item in items or () if isinstance(item, ast.RowField))
     rests = [item for item in items or () if not isinstance(item, ast.RowField)]
     if len(rests) > 1:
+        from kiln.lang.syntax import mistakes
+
         raise Refused(
             mistakes.SecondSpread(rests[1].start, rests[1].end, rests[0].start, rests[0].end, "record type")
         )
@@ -303,6 +310,8 @@ def pattern_list(start: int, end: int, items: list[Pattern | ast.PRest] | None) 
         return ast.PList(start, end, tuple(item for item in items or () if not isinstance(item, ast.PRest)), None)
     rest = items[-1]
     if len(rests) > 1 or not isinstance(rest, ast.PRest):
+        from kiln.lang.syntax import mistakes
+
         raise Refused(mistakes.RestNotLast(rests[0].start, rests[0].end))
     return ast.PList(start, end, tuple(item for item in items if not isinstance(item, ast.PRest)), rest)
 
@@ -351,6 +360,8 @@ def overlay(
 ) -> ast.Overlay:
     for edit in edits or ():
         if len(edit.path) > 1 or edit.op != "=":
+            from kiln.lang.syntax import mistakes
+
             raise Refused(mistakes.OverlayEdit(edit.start, edit.value.start, edit.path[0].text, super_name.text))
     return ast.Overlay(start, end, base, self_name, super_name, tuple(edits or ()))
 
@@ -463,6 +474,8 @@ def record(start: int, end: int, items: list[ast.Field | ast.Spread] | None) -> 
     fields = tuple(item for item in items or () if isinstance(item, ast.Field))
     rests = [item for item in items or () if isinstance(item, ast.Spread)]
     if len(rests) > 1:
+        from kiln.lang.syntax import mistakes
+
         raise Refused(mistakes.SecondSpread(rests[1].start, rests[1].end, rests[0].start, rests[0].end, "record"))
     return ast.Record(start, end, fields, rests[0] if rests else None)
 
@@ -501,6 +514,8 @@ def hole(start: int, end: int, expr: Expr) -> ast.Hole:
 def string_parts(start: int, end: int, opener: tuple[str | None, str], parts: list[str | ast.Hole] | None) -> ast.Str:
     tag, quotes = opener
     if parts is not None and strings.mixes_indentation(quotes, parts):
+        from kiln.lang.syntax import mistakes
+
         raise Refused(mistakes.MixedIndentation(start, start + len(tag or "") + len(quotes)))
     return ast.Str(start, end, tag, strings.literal(tag, quotes, parts or []))
 
@@ -509,7 +524,11 @@ def _constant(value: ast.Str, what: str) -> str:
     """The text of a string that must be known without evaluation."""
     for part in value.parts:
         if isinstance(part, ast.Hole):
+            from kiln.lang.syntax import mistakes
+
             raise Refused(mistakes.HoleInConstant(part.start, part.end, what))
     if value.tag is not None:
+        from kiln.lang.syntax import mistakes
+
         raise Refused(mistakes.TagOnConstant(value.start, value.end, value.tag, what))
     return "".join(part for part in value.parts if isinstance(part, str))

@@ -8,7 +8,6 @@ asks what the table would accept and what is open on the stack; none of them sho
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -247,26 +246,3 @@ RULES: Final[tuple[Callable[[Situation], m.Mistake | None], ...]] = (
     _missing_separator,
     _documentation,
 )
-
-
-# ---- files --------------------------------------------------------------------------------------
-
-
-def stray_text(preamble: str, at: int) -> m.Mistake:
-    """The mistake at the first thing in a file that isn't a comment and doesn't stand in column 0."""
-    if preamble[at] in ")]}":
-        return m.StrayCloser(at, at + 1, preamble[at])
-    word = re.compile(r"\w+|.").match(preamble, at)
-    text = word[0] if word is not None else preamble[at]
-    if text in DECLARATION_WORDS:
-        return m.IndentedDeclaration(at, at + len(text), text)
-    return m.NotADeclaration(at, at + len(text), text, "")
-
-
-def is_continuation(text: str, at: int) -> bool:
-    """Whether what stands in column 0 at `at` can't begin a declaration, and so was meant to go on with the one
-    before."""
-    if at >= len(text):
-        return False
-    word = re.compile(r"[A-Za-z_]*").match(text, at)
-    return word is None or (word[0] not in DECLARATION_WORDS and not text.startswith("##", at))

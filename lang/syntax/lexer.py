@@ -5,6 +5,8 @@ string is read by an expression of its own, up to the closing quote or to `%{`, 
 master expression goes on, and the `}` that closes the hole (braces inside it are counted) returns to the body.
 So a hole nests to any depth, and nothing here recurses.
 
+What is wrong with a text is worked out by lexical.py, which is imported where it is needed and not before.
+
 Three things hang on the neighbours of a word, since the grammar alone can't say them with one token of lookahead:
 - a reserved word behind `.` is a NAME, and in front of `=`, `+=`, `?=`, `:`, `?:` or `.` a KEYLABEL;
 - `as from where extends` are keywords only behind something that ends an operand, `extern` only at the
@@ -15,10 +17,12 @@ Three things hang on the neighbours of a word, since the grammar alone can't say
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kiln.lang.syntax import lexical, mistakes
 from kiln.lang.syntax.tokens import KEYWORDS, KIND, OPERAND_ENDS, OPERATORS, PUNCTUATION, SOFT_KEYWORDS, Tokens
+
+if TYPE_CHECKING:
+    from kiln.lang.syntax.mistakes import Mistake
 
 _WORD, _TAG, _PUNCTUATION, _STRING, _UPPER, _QUOTE, _INT, _DOC, _PATH, _EOF, _OTHER = range(1, 12)
 
@@ -31,7 +35,7 @@ MASTER: Final = re.compile(
       | "([^"\\%$\n]*+)"(?!")
       | ([A-Z][A-Za-z0-9_]*+)
       | (\"\"\"|")
-      | ([0-9][0-9_]*+)(?![A-Za-z]|\.[0-9])
+      | (0 | [1-9][0-9]*+(?:_[0-9]++)*+)(?![A-Za-z0-9_]|\.[0-9])
       | (\#\#(?!\#)[^\n]*+ (?: \n[ \t]*+\#\#(?!\#)[^\n]*+ )*+)
       | `([^`\n]*+)`
       | (\Z)
@@ -67,6 +71,9 @@ _OPERAND_ENDS: Final = frozenset(KIND[name] for name in OPERAND_ENDS)
 _STARTS: Final = frozenset((KIND["DOC"], _PUB))
 _TAGS: Final = ("sh",)
 
+# CPython refuses to read longer numbers from text (sys.set_int_max_str_digits), and so does Kiln on any machine.
+MAX_DIGITS: Final = 4000
+
 
 class _Open(NamedTuple):
     """A string whose hole is open: how to go on with it, and where it and the hole began."""
@@ -79,7 +86,7 @@ class _Open(NamedTuple):
 
 
 class _Fault(Exception):
-    def __init__(self, mistake: mistakes.Mistake, at: int) -> None:
+    def __init__(self, mistake: Mistake, at: int) -> None:
         self.mistake = mistake
         self.at = at
 
@@ -108,6 +115,8 @@ class _Lexer:
     def _check_characters(self) -> None:
         found = FORBIDDEN.search(self.text)
         if found is not None:
+            from kiln.lang.syntax import mistakes
+
             raise _Fault(mistakes.ForbiddenCharacter(*found.span(), found[0]), found.start())
 
     def _code(self, pos: int) -> int:
@@ -178,18 +187,19 @@ class _Lexer:
         return _KEYLABEL if is_label else kind
 
     def _rare(self, group: int, text: str, start: int, end: int) -> tuple[int, object, int, int]:
-        if group == _INT:
-            mistake = lexical.number_mistake(text, start, end)
-            if mistake is not None:
-                raise _Fault(mistake, start)
+        if group == _INT and end - start <= MAX_DIGITS:
             return KIND["INT"], text, start, end
         if group == _PATH:
             return KIND["PATH"], text, start - 1, end + 1
         if group == _DOC:
             line = self.text.rfind("\n", 0, start) + 1
             if self.text[line:start].strip(" \t|"):  # the bar of a variant may stand before it
+                from kiln.lang.syntax import mistakes
+
                 raise _Fault(mistakes.DocBehind(start, end), start)
             return KIND["DOC"], text, start, end
+        from kiln.lang.syntax import lexical
+
         raise _Fault(lexical.stray_character(self.text, start), start)
 
     # ---- strings --------------------------------------------------------------------------------
@@ -207,6 +217,8 @@ class _Lexer:
             elif tag not in _TAGS:
                 if self.open and self.open[-1].quotes == '"':
                     raise _Fault(self._unclosed_hole(quote), quote)
+                from kiln.lang.syntax import mistakes
+
                 raise _Fault(mistakes.UnknownTag(start, quote, tag, _TAGS), start)
         block = self.text.startswith('"""', quote)
         quotes = '"""' if block else '"'
@@ -247,21 +259,31 @@ class _Lexer:
         if string.body == "block":
             found = _AT_COLUMN_0.search(self.text, pos, end)
             if found is not None:
+                from kiln.lang.syntax import mistakes
+
                 raise _Fault(mistakes.StringAtColumn0(found.end(), found.end() + 1, string.start), found.end())
 
-    def _string_mistake(self, at: int, string: _Open) -> mistakes.Mistake:
+    def _string_mistake(self, at: int, string: _Open) -> Mistake:
         if self.text.startswith("\\", at):
+            from kiln.lang.syntax import lexical
+
             return lexical.escape_mistake(self.text, at)
         if self.text.startswith("$", at):
+            from kiln.lang.syntax import mistakes
+
             return mistakes.ShellHole(at, self.text.index("}", at) + 1, self.text[at + 2 : self.text.index("}", at)])
         if string.body != "block" and self.open and "\n" not in self.text[self.open[-1].hole : at]:
             return self._unclosed_hole(string.start)
         end = self.text.index(string.quotes, string.start) + 3 if string.body == "block" else at
+        from kiln.lang.syntax import mistakes
+
         return mistakes.UnclosedString(string.start, end, string.quotes, at >= len(self.text.rstrip()))
 
-    def _unclosed_hole(self, at: int) -> mistakes.Mistake:
+    def _unclosed_hole(self, at: int) -> Mistake:
         """`"%{x"`: the quote at `at`, which should close the string, began another one inside the hole."""
         hole = self.open[-1].hole
+        from kiln.lang.syntax import mistakes
+
         return mistakes.UnclosedHole(hole, hole + 2, at)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from kiln.lang.syntax.lexer import MAX_DIGITS
 from kiln.lang.syntax.mistakes import (
     BadNumber,
     ForeignComment,
@@ -14,9 +15,6 @@ from kiln.lang.syntax.mistakes import (
     StrayCharacter,
     UnknownEscape,
 )
-
-# CPython refuses to read longer ones from text (sys.set_int_max_str_digits), and so does Kiln on any machine.
-MAX_DIGITS: Final = 4000
 
 _NUMBER = re.compile(r"[0-9][0-9A-Za-z_]*(?:\.[0-9][0-9A-Za-z_]*)*")
 _QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'")
@@ -36,7 +34,7 @@ _LOOKALIKES: Final = {
 }  # fmt: skip
 
 
-def number_mistake(text: str, start: int, end: int) -> BadNumber | None:
+def _number_mistake(text: str, start: int, end: int) -> BadNumber | None:
     """What is wrong with digits and underscores, if anything is."""
     if text.endswith("_") or "__" in text:
         return BadNumber(start, end, text, "an underscore stands between two digits", "")
@@ -84,6 +82,8 @@ def _bad_number(text: str, at: int) -> BadNumber:
     match = _NUMBER.match(text, at)
     end = match.end() if match is not None else at + 1
     number = text[at:end]
+    if re.fullmatch(r"[0-9_]+", number) and (mistake := _number_mistake(number, at, end)) is not None:
+        return mistake
     if re.fullmatch(r"[0-9_]+\.[0-9_]+(?:[eE][0-9]+)?", number):
         advice = f'write it as a string, "{number}", or count a smaller unit as an Int'
         return BadNumber(at, end, number, "Kiln has whole numbers only", advice)

@@ -7,12 +7,10 @@ is in messages.py alone. A field that ends in `_at` is the offset of a second pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class Unexpected:
+class Unexpected(NamedTuple):
     """Nothing more special is known: `wanted` and `found` are in words; `where` (it is behind what?) and `advice`
     may be ""."""
 
@@ -24,8 +22,7 @@ class Unexpected:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class MissingSeparator:
+class MissingSeparator(NamedTuple):
     """`start` is the end of the token before, `where` what `,` or `;` would part; `next_at` where the next line
     goes on.
 
@@ -40,8 +37,7 @@ class MissingSeparator:
     next_end: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallWithoutParentheses:
+class CallWithoutParentheses(NamedTuple):
     """`f x`: two operands side by side on one line."""
 
     start: int
@@ -50,8 +46,7 @@ class CallWithoutParentheses:
     arg: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnclosedBracket:
+class UnclosedBracket(NamedTuple):
     """`start` is the opener's; `found` stands at `found_at` where `closer` was wanted, "" at the end."""
 
     start: int
@@ -63,15 +58,13 @@ class UnclosedBracket:
     found_end: int
 
 
-@dataclass(frozen=True, slots=True)
-class StrayCloser:
+class StrayCloser(NamedTuple):
     start: int
     end: int
     closer: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnclosedString:
+class UnclosedString(NamedTuple):
     """`at_end` is whether its text reaches to the end of the declaration, not only of a line."""
 
     start: int
@@ -80,15 +73,13 @@ class UnclosedString:
     at_end: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UnclosedHole:
+class UnclosedHole(NamedTuple):
     start: int
     end: int
     found_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShellHole:
+class ShellHole(NamedTuple):
     """`${inner}` in a plain string."""
 
     start: int
@@ -96,14 +87,12 @@ class ShellHole:
     inner: str
 
 
-@dataclass(frozen=True, slots=True)
-class SingleEquals:
+class SingleEquals(NamedTuple):
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class WrongSign:
+class WrongSign(NamedTuple):
     """`found` where `wanted` is written in Kiln; `where` names the construct, `example` shows it."""
 
     start: int
@@ -114,8 +103,7 @@ class WrongSign:
     example: str
 
 
-@dataclass(frozen=True, slots=True)
-class MissingElse:
+class MissingElse(NamedTuple):
     """`if_at` is where the `if` begins."""
 
     start: int
@@ -123,23 +111,20 @@ class MissingElse:
     if_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class MissingThen:
+class MissingThen(NamedTuple):
     start: int
     end: int
     if_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownEscape:
+class UnknownEscape(NamedTuple):
     start: int
     end: int
     text: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReservedWord:
+class ReservedWord(NamedTuple):
     """`pun` is set where a record's `{type}` would have to bind the word."""
 
     start: int
@@ -148,8 +133,7 @@ class ReservedWord:
     pun: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WrongCase:
+class WrongCase(NamedTuple):
     """`what` needs a name that begins with a capital (`upper`) or not; `suggestion` is the name so written."""
 
     start: int
@@ -160,29 +144,25 @@ class WrongCase:
     suggestion: str
 
 
-@dataclass(frozen=True, slots=True)
-class SingleQuotes:
+class SingleQuotes(NamedTuple):
     start: int
     end: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignComment:
+class ForeignComment(NamedTuple):
     start: int
     end: int
     sign: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForbiddenCharacter:
+class ForbiddenCharacter(NamedTuple):
     start: int
     end: int
     char: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotUtf8:
+class NotUtf8(NamedTuple):
     """`found` is the bytes in hexadecimal."""
 
     start: int
@@ -190,8 +170,7 @@ class NotUtf8:
     found: str
 
 
-@dataclass(frozen=True, slots=True)
-class StrayCharacter:
+class StrayCharacter(NamedTuple):
     """A character that begins no token; `advice` is a sentence, or ""."""
 
     start: int
@@ -200,8 +179,7 @@ class StrayCharacter:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class BadNumber:
+class BadNumber(NamedTuple):
     start: int
     end: int
     text: str
@@ -209,8 +187,7 @@ class BadNumber:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotADeclaration:
+class NotADeclaration(NamedTuple):
     """The first word of a chunk begins no declaration; `nearest` is a word that would, or ""."""
 
     start: int
@@ -219,8 +196,7 @@ class NotADeclaration:
     nearest: str
 
 
-@dataclass(frozen=True, slots=True)
-class StringAtColumn0:
+class StringAtColumn0(NamedTuple):
     """`string_at` is where the string begins."""
 
     start: int
@@ -228,15 +204,13 @@ class StringAtColumn0:
     string_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndentedDeclaration:
+class IndentedDeclaration(NamedTuple):
     start: int
     end: int
     word: str
 
 
-@dataclass(frozen=True, slots=True)
-class SecondDeclaration:
+class SecondDeclaration(NamedTuple):
     """More text behind the end of a declaration."""
 
     start: int
@@ -244,8 +218,7 @@ class SecondDeclaration:
     found: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignSyntax:
+class ForeignSyntax(NamedTuple):
     """Another language's way to say it; `instead` says Kiln's."""
 
     start: int
@@ -254,53 +227,46 @@ class ForeignSyntax:
     instead: str
 
 
-@dataclass(frozen=True, slots=True)
-class DocMisplaced:
+class DocMisplaced(NamedTuple):
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class DocBehind:
+class DocBehind(NamedTuple):
     """A `##` comment behind code on its line."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class MixedIndentation:
+class MixedIndentation(NamedTuple):
     """Lines of a string in three quotes whose least indented one isn't the beginning of all others."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class HoleInConstant:
+class HoleInConstant(NamedTuple):
     start: int
     end: int
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class TagOnConstant:
+class TagOnConstant(NamedTuple):
     start: int
     end: int
     tag: str
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownTag:
+class UnknownTag(NamedTuple):
     start: int
     end: int
     tag: str
     known: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SecondSpread:
+class SecondSpread(NamedTuple):
     start: int
     end: int
     first_at: int
@@ -308,65 +274,56 @@ class SecondSpread:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class RestNotLast:
+class RestNotLast(NamedTuple):
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class BadRowRest:
+class BadRowRest(NamedTuple):
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class OverlayEdit:
+class OverlayEdit(NamedTuple):
     start: int
     end: int
     member: str
     super_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChainedComparison:
+class ChainedComparison(NamedTuple):
     start: int
     end: int
     op: str
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsParentheses:
+class NeedsParentheses(NamedTuple):
     start: int
     end: int
     word: str
     before: str
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultWithoutType:
+class DefaultWithoutType(NamedTuple):
     start: int
     end: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalWithDefault:
+class OptionalWithDefault(NamedTuple):
     start: int
     end: int
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionalItem:
+class ConditionalItem(NamedTuple):
     """`[x if c]`: a comprehension begins with `for`."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class VariantsWithoutBar:
+class VariantsWithoutBar(NamedTuple):
     """`type T = A | B`."""
 
     start: int

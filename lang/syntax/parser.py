@@ -3,20 +3,23 @@
     text --chunks.split--> declarations' texts --lexer.lex--> tokens --lalr.Parser.parse--> ast.Decl
                                                                 |  stuck
                                                                 v
-                                      diagnose.diagnose --> Mistake --messages.report--> Report
+                                     diagnose.diagnose --> Mistake --recovery.reports--> Report
 
 A declaration is parsed from its own text alone, so an error in one leaves the others, and the result of
-`parse_chunk` may be kept under its text.
+`parse_chunk` may be kept under its text. What is needed for errors alone is imported when there is one.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
-from kiln.lang.report import CompileError, Report
-from kiln.lang.syntax import actions, ast, chunks, diagnose, lalr, messages, table
+from kiln.lang.syntax import actions, ast, chunks, lalr, table
 from kiln.lang.syntax.lexer import lex
-from kiln.lang.syntax.mistakes import Mistake, NotUtf8, UnclosedBracket, UnclosedString
+
+if TYPE_CHECKING:
+    from kiln.lang.report import Report
+    from kiln.lang.syntax.mistakes import Mistake
 
 
 @functools.cache
@@ -29,11 +32,9 @@ def decode_source(path: str, data: bytes) -> str:
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8")
-        text = before + data[error.start :].decode("utf-8", "backslashreplace")
-        bad = data[error.start : error.end]
-        mistake = NotUtf8(len(before), len(before) + len(bad) * len("\\xff"), bad.hex(" "))
-        raise CompileError((messages.report(mistake, path, text, 0),)) from error
+        from kiln.lang.syntax import recovery
+
+        raise recovery.not_utf8(path, data, error.start, error.end) from error
 
 
 def parse_chunk(text: str) -> ast.Decl | Mistake:
@@ -43,21 +44,12 @@ def parse_chunk(text: str) -> ast.Decl | Mistake:
     try:
         decl: ast.Decl = parser.parse(tokens)
     except lalr.Stuck as stuck:
+        from kiln.lang.syntax import diagnose
+
         return diagnose.diagnose(parser.table, tokens, stuck.index, text)
     except actions.Refused as refused:
         return refused.mistake
     return decl
-
-
-def _reaches_end(mistake: Mistake, part: chunks.Part) -> bool:
-    """Whether something was still open at the end of the declaration."""
-    match mistake:
-        case UnclosedString(at_end=at_end):
-            return at_end
-        case UnclosedBracket(found=found):
-            return not found
-        case _:
-            return mistake.start >= part.end - part.start
 
 
 def parse_module(path: str, text: str) -> tuple[ast.Module, tuple[Report, ...]]:
@@ -65,23 +57,18 @@ def parse_module(path: str, text: str) -> tuple[ast.Module, tuple[Report, ...]]:
 
     `path` is the name that messages show.
     """
-    first, parts = chunks.split(text)
+    preamble, parts = chunks.split(text)
+    results = [parse_chunk(text[part.start : part.end]) for part in parts]
     found: list[ast.Chunk] = []
-    reports: list[Report] = []
-    stray = chunks.preamble_stray(text, first)
-    if stray < first:
-        reports.append(messages.report(diagnose.stray_text(text[:first], stray), path, text, 0))
-    failed = False
-    for index, part in enumerate(parts):
-        result = parse_chunk(text[part.start : part.end])
-        if not isinstance(result, ast.Decl):
-            if failed and diagnose.is_continuation(text, part.start):
-                continue  # it belongs to the declaration before, whose report stands for both
-            failed = True
-            after = parts[index + 1].start if index + 1 < len(parts) else len(text)
-            cut_off = _reaches_end(result, part) and diagnose.is_continuation(text, after)
-            reports.append(messages.report(result, path, text, part.start, after if cut_off else None))
-        else:
-            failed = False
+    mistakes: dict[int, Mistake] = {}
+    for index, (part, result) in enumerate(zip(parts, results, strict=True)):
+        if isinstance(result, ast.Decl):
             found.append(ast.Chunk(part.start, part.end, result))
-    return ast.Module(path, text, chunks.preamble_doc(text, first), tuple(found)), tuple(reports)
+        else:
+            mistakes[index] = result
+    reports: tuple[Report, ...] = ()
+    if mistakes or chunks.preamble_stray(text, preamble) < preamble:
+        from kiln.lang.syntax import recovery
+
+        reports = recovery.reports(path, text, preamble, parts, mistakes)
+    return ast.Module(path, text, chunks.preamble_doc(text, preamble), tuple(found)), reports

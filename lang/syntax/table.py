@@ -32,8 +32,7 @@ import struct
 import sys
 import zlib
 from array import array
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blake3 import blake3
 
@@ -52,8 +51,7 @@ PASS: Final = ""
 ACCEPT: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Production:
+class Production(NamedTuple):
     """`symbols` on the stack make way for one; `values` of them carry a value; `pads` as for list.insert."""
 
     symbols: int
@@ -63,8 +61,7 @@ class Production:
     pads: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ParseTable:
+class ParseTable(NamedTuple):
     """`cells` as above; `symbols` names every column; `access[state // width]` is the column that leads to a
     state."""
 
@@ -73,7 +70,6 @@ class ParseTable:
     productions: tuple[Production, ...]
     symbols: tuple[str, ...]
     access: tuple[int, ...]
-    climbs: dict[int, int] = field(default_factory=dict, compare=False)  # a memo of parser.py
 
 
 class BadTable(Exception):

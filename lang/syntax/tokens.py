@@ -7,7 +7,6 @@ neither lexer nor parser ever compares a string.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ DECLARATION_WORDS: Final = ("import", "type", "fn", "let", "set", "test", "pub",
 RESERVED: Final = frozenset(KEYWORDS) - frozenset(SOFT_KEYWORDS) | {"pub"}
 
 
-@dataclass(slots=True)
 class Tokens:
     """The tokens of one chunk, by column: kind, first offset, offset behind the last character, value.
 
@@ -62,11 +60,14 @@ class Tokens:
     that made the lexer stop, at the ERROR token.
     """
 
-    kinds: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    values: list[object] = field(default_factory=list)
-    fault: Mistake | None = None
+    __slots__ = ("ends", "fault", "kinds", "starts", "values")
+
+    def __init__(self) -> None:
+        self.kinds: list[int] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.values: list[object] = []
+        self.fault: Mistake | None = None
 
     def add(self, kind: int, start: int, end: int, value: object = None) -> None:
         self.kinds.append(kind)

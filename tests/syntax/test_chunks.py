@@ -21,7 +21,7 @@ def texts(text: str) -> list[str]:
         ("let a = [\n  1,\n];\nlet b = 2;", ["let a = [\n  1,\n];", "let b = 2;"]),
         ("let a =\n# why\n  1;", ["let a =\n# why\n  1;"]),
         ("let a = 1;\n## doc\n## more\nlet b = 2;", ["let a = 1;", "## doc\n## more\nlet b = 2;"]),
-        ("let a = 1;\n# not doc\n## doc\n# inner\nlet b = 2;", ["let a = 1;\n# not doc", "## doc\n# inner\nlet b = 2;"]),
+        ("let a = 1;\n# no\n## doc\n# inner\nlet b = 2;", ["let a = 1;\n# no", "## doc\n# inner\nlet b = 2;"]),
         ("let a = 1;\n### bar\nlet b = 2;", ["let a = 1;\n### bar", "let b = 2;"]),
         ("let a = 1;\n\n## far\n\nlet b = 2;", ["let a = 1;\n\n## far", "let b = 2;"]),
         ("##doc\nimport \"a\" as a;", ['import "a" as a;']),

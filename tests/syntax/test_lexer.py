@@ -57,9 +57,14 @@ def shown(text: str) -> str:
         ('{"%{a}"}', '{ STR_BEGIN:" _HOLE_BEGIN:%{ NAME:a _HOLE_END:} _STR_END:" }'),
         (
             '"%{"%{"a"}"}"',
-            'STR_BEGIN:" _HOLE_BEGIN:%{ STR_BEGIN:" _HOLE_BEGIN:%{ STRING:"a" _HOLE_END:} _STR_END:" _HOLE_END:} _STR_END:"',
+            'STR_BEGIN:" _HOLE_BEGIN:%{ STR_BEGIN:" _HOLE_BEGIN:%{ STRING:"a" _HOLE_END:} _STR_END:" '
+            '_HOLE_END:} _STR_END:"',
         ),
-        ('"%{sh"%{[{}]}"}"', 'STR_BEGIN:" _HOLE_BEGIN:%{ STR_BEGIN:sh" _HOLE_BEGIN:%{ [ { } ] _HOLE_END:} _STR_END:" _HOLE_END:} _STR_END:"'),
+        (
+            '"%{sh"%{[{}]}"}"',
+            'STR_BEGIN:" _HOLE_BEGIN:%{ STR_BEGIN:sh" _HOLE_BEGIN:%{ [ { } ] _HOLE_END:} _STR_END:" '
+            '_HOLE_END:} _STR_END:"',
+        ),
         ('sh"\\n"', 'STR_BEGIN:sh" STR_TEXT:\\n _STR_END:"'),
         ('"${A}"', 'STR_BEGIN:" STR_TEXT:${A} _STR_END:"'),
         ('"\\${a}"', 'STR_BEGIN:" STR_TEXT:\\${a} _STR_END:"'),

@@ -55,7 +55,7 @@ def test_the_examples_of_an_explanation(code: str) -> None:
     assert len(module.chunks) == 1 and not reports
 
 
-def test_every_kind_of_mistake_is_shown_in_a_golden_file() -> None:
+def test_every_kind_of_mistake_is_shown_in_a_golden_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each class of mistakes.py is made by some golden case (NotUtf8 by its own test)."""
     made: set[str] = set()
     original = messages._words
@@ -64,12 +64,9 @@ def test_every_kind_of_mistake_is_shown_in_a_golden_file() -> None:
         made.add(type(mistake).__name__)
         return original(mistake)
 
-    messages._words = note
-    try:
-        for case in read_cases(*FILES):
-            parse_module("app.kiln", case.source)
-    finally:
-        messages._words = original
+    monkeypatch.setattr(messages, "_words", note)
+    for case in read_cases(*FILES):
+        parse_module("app.kiln", case.source)
     assert made | {"NotUtf8", "ForbiddenCharacter"} == {kind.__name__ for kind in mistakes.Mistake.__args__}
 
 

@@ -25,7 +25,8 @@ def test_the_sample_of_the_language() -> None:
     assert not reports
     kinds = [type(chunk.decl).__name__ for chunk in module.chunks]
     assert kinds == ["Import"] * 4 + [
-        "TypeDecl", "TypeDecl", "FnDecl", "TypeDecl", "FnDecl", "SetDecl", "LetDecl", "LetDecl", "TypeDecl", "LetDecl", "TestDecl",
+        "TypeDecl", "TypeDecl", "FnDecl", "TypeDecl", "FnDecl", "SetDecl",
+        "LetDecl", "LetDecl", "TypeDecl", "LetDecl", "TestDecl",
     ]  # fmt: skip
     curl = module.chunks[8].decl
     assert isinstance(curl, ast.FnDecl)

@@ -12,8 +12,8 @@ from kiln.lang.syntax.parser import decode_source, parse_chunk, parse_module
 from kiln.lang.syntax.tokens import KEYWORDS, PUNCTUATION
 
 WORDS = [
-    *KEYWORDS, *PUNCTUATION, "pub", "_", "x", "f", "Foo", "1", "1.5", '"s"', '"', '"""', 'sh"', "%{", "}", "`p`", "## d\n", "\n",
-    "\n  ", "\n}", "+", "-", "*", "%", "==", "<", "&&", "||", "++", "?:", "? =", "?", "'", "//", "$", "${x}", "\\",
+    *KEYWORDS, *PUNCTUATION, "pub", "_", "x", "f", "Foo", "1", "1.5", '"s"', '"', '"""', 'sh"', "%{", "}", "`p`", "## d\n",
+    "\n", "\n  ", "\n}", "+", "-", "*", "%", "==", "<", "&&", "||", "++", "?:", "? =", "?", "'", "//", "$", "${x}", "\\",
     "# c\n", "é",
 ]  # fmt: skip
 CHUNKS = [FEEL[chunk.start : chunk.end] for chunk in parse_module("a", FEEL)[0].chunks]
