@@ -5,9 +5,9 @@
         --hard-dereference --blocking-factor=20 --directory=TREE .
 
 Members are `./`, then the entries of each directory in the bytewise order of their names, each directory
-followed at once by what is in it. A header is ustar's (POSIX.1-2017, pax, "ustar Interchange Format"); a name
-or link target that is longer than 100 bytes or not ASCII, and a size of 8 GiB or more, stand in an extended
-header before it. The end is two blocks of zeros, and zeros up to a multiple of 10,240 bytes.
+followed at once by what is in it. A header is ustar's (POSIX.1-2017, pax, "ustar Interchange Format"). A name that
+is longer than 100 bytes or not ASCII, a link target that is longer than 100 bytes, and a size of 8 GiB or more
+stand in an extended header before it. The end is two blocks of zeros, and zeros up to a multiple of 10,240 bytes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _member_pieces(event: Event) -> Iterator[bytes]:
             yield _headers(_Member(name, b"5", 0o555))
         case Step.LINK:
             target = os.readlink(event.name, dir_fd=event.fd)
-            yield _headers(_Member(b"./" + event.path, b"2", 0o777, target=target))
+            yield _headers(_Member(b"./" + event.path, b"2", 0o555, target=target))
         case Step.FILE:
             yield from _file_pieces(event)
         case Step.OTHER:
@@ -114,7 +114,7 @@ def _headers(member: _Member) -> bytes:
 def _extended_records(member: _Member) -> Iterator[bytes]:
     if len(member.name) > _NAME_BYTES or not member.name.isascii():
         yield _record(b"path", member.name)
-    if len(member.target) > _NAME_BYTES or not member.target.isascii():
+    if len(member.target) > _NAME_BYTES:
         yield _record(b"linkpath", member.target)
     if member.size >= _LARGEST:
         yield _record(b"size", b"%d" % member.size)
@@ -150,8 +150,8 @@ def _header(member: _Member) -> bytes:
             member.target[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"),
             b"ustar\x0000",
             bytes(64),
-            b"%07o\0" % 0,
-            b"%07o\0" % 0,
+            # GNU tar leaves the device numbers of an extended header empty.
+            bytes(16) if member.typeflag == b"x" else b"0000000\x000000000\0",
         )
     ).ljust(BLOCK, b"\0")
     return fields[:148] + b"%06o\0 " % sum(fields) + fields[156:]
