@@ -67,12 +67,6 @@ class TooLarge(NamedTuple):
     name: str
 
 
-class NotUtf8(NamedTuple):
-    name: str
-    line: int
-    byte: int
-
-
 class Cycle(NamedTuple):
     """The files of the circle, in the order in which they import each other."""
 
@@ -81,7 +75,7 @@ class Cycle(NamedTuple):
 
 ImportMistake: TypeAlias = (
     UnknownLibrary | RemoteModule | NotAModule | FileWithoutDot | FileOfLibrary | NoExtension
-    | Missing | IsFolder | Unreadable | TooLarge | NotUtf8 | Cycle
+    | Missing | IsFolder | Unreadable | TooLarge | Cycle
 )  # fmt: skip
 
 
@@ -170,7 +164,7 @@ def _cycle(names: tuple[str, ...], place: Place | None) -> Report:
     return Report("K0204", title, place, "this import closes the circle", chain, (), help)
 
 
-def _unreadable(mistake: Missing | IsFolder | Unreadable | TooLarge | NotUtf8, place: Place | None) -> Report:
+def _unreadable(mistake: Missing | IsFolder | Unreadable | TooLarge, place: Place | None) -> Report:
     notes: tuple[str, ...] = ()
     match mistake:
         case Missing(name):
@@ -185,9 +179,6 @@ def _unreadable(mistake: Missing | IsFolder | Unreadable | TooLarge | NotUtf8, p
         case TooLarge(name):
             title, help = f"{name} is larger than a build file can be", "read large data as a source of a build"
             notes = (f"the limit is {SIZE_LIMIT:,} bytes",)
-        case NotUtf8(name, line, byte):
-            title, help = f"{name} is not text in UTF-8", "save the file as UTF-8"
-            notes = (f"line {line} has the byte 0x{byte:02x} where it cannot stand",)
         case _:
             assert_never(mistake)
     return Report("K0208", title, place, "imported here" if place is not None else "", notes, (), help)

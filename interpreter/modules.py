@@ -21,7 +21,6 @@ from kiln.interpreter.imports import (
     ImportMistake,
     IsFolder,
     Missing,
-    NotUtf8,
     TooLarge,
     Unreadable,
     is_library,
@@ -35,7 +34,7 @@ from kiln.lang.check.interface import Interface
 from kiln.lang.core import CoreModule, ModuleId
 from kiln.lang.report import CompileError, Place, Report
 from kiln.lang.syntax import ast
-from kiln.lang.syntax.parser import parse_module
+from kiln.lang.syntax.parser import decode_source, parse_module
 from kiln.store.digest import BlobDigest, blob_digest
 
 
@@ -113,32 +112,24 @@ class Loader:
             path, name, recorded = library_path(self.library, id), id + ".kiln", id + ".kiln"
         else:
             path, name, recorded = id, shown or _shown(id), id
-        text = self._text(path, name, place)
-        if isinstance(text, str):
-            module, reports = parse_module(name, text)
-            self.sources[recorded] = blob_digest(text.encode())
-        else:
-            module, reports = ast.Module(name, "", None, ()), (report(text, place),)
+        module, reports = self._parse(path, name, recorded, place)
         self.reports += reports
         self._loaded[id] = _Loaded(module, os.path.dirname(path), (), not reports)
-        return isinstance(text, str)
+        return recorded in self.sources
 
-    def _text(self, path: str, name: str, place: Place | None) -> str | ImportMistake:
+    def _parse(
+        self, path: str, name: str, recorded: str, place: Place | None
+    ) -> tuple[ast.Module, tuple[Report, ...]]:
+        empty = ast.Module(name, "", None, ())
+        data = _bytes(path, name)
+        if not isinstance(data, bytes):
+            return empty, (report(data, place),)
         try:
-            with open(path, "rb") as file:
-                data = file.read(SIZE_LIMIT + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return Missing(name)
-        except IsADirectoryError:
-            return IsFolder(name)
-        except OSError as error:
-            return Unreadable(name, (error.strerror or str(error)).lower())
-        if len(data) > SIZE_LIMIT:
-            return TooLarge(name)
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            return NotUtf8(name, data.count(b"\n", 0, error.start) + 1, data[error.start])
+            text = decode_source(name, data)
+        except CompileError as error:
+            return empty, error.reports
+        self.sources[recorded] = blob_digest(data)
+        return parse_module(name, text)
 
     def _unsound(self, id: ModuleId) -> None:
         self._loaded[id] = self._loaded[id]._replace(sound=False)
@@ -192,6 +183,19 @@ class Loader:
             if not checked.reports:
                 cores[id], interfaces[id] = checked.core, checked.interface
         return cores, interfaces
+
+
+def _bytes(path: str, name: str) -> bytes | ImportMistake:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return Missing(name)
+    except IsADirectoryError:
+        return IsFolder(name)
+    except OSError as error:
+        return Unreadable(name, (error.strerror or str(error)).lower())
+    return data if len(data) <= SIZE_LIMIT else TooLarge(name)
 
 
 def _shown(path: str) -> str:

@@ -24,7 +24,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0208": (
         "a build file cannot be read",
-        "The file is not there, is a folder, may not be read, is not text in UTF-8, or is larger than 64 MiB.",
+        "The file is not there, is a folder, may not be read, or is larger than 64 MiB.",
     ),
     "K0401": (
         "the recursion is too deep",

@@ -11,6 +11,7 @@ nothing else, so that the graph is the same in whatever order values are demande
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -45,7 +46,7 @@ from kiln.interpreter.evaluate.mistakes import (
     NeedsItself,
     SourceUnreadable,
 )
-from kiln.interpreter.evaluate.packages import Buildable, Drv, Fetch, Pkg, Plan, Site, Source, title
+from kiln.interpreter.evaluate.packages import LIBRARY_CODE, Buildable, Drv, Fetch, Pkg, Plan, Site, Source, title
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, record_maker
 from kiln.store.digest import DrvDigest
 from kiln.store.errors import BadName, StoreError
@@ -170,8 +171,10 @@ class Resolver:
                     return iter(_mentioned(plan, owner))
                 case Pkg():
                     check_captures(owner.recipe)
-                    owner.drv = owner.build(owner.recipe)
-                    return iter((owner.drv,))
+                    made = owner.drv = owner.build(owner.recipe)
+                    if made.site is not None and made.site[0].startswith(LIBRARY_CODE):
+                        made.site = owner.site
+                    return iter((made,))
                 case _:
                     return iter(())
         except BaseException as error:
@@ -230,6 +233,7 @@ class Resolver:
         self.source_paths.add(source.path)
         found = self._sources.get(key)
         if found is None:
+            _check_source(source)
             try:
                 if source.selection is None:
                     found = self.host.add_source_file(source.path, source.name)
@@ -242,6 +246,15 @@ class Resolver:
                 raise Failure(SourceUnreadable(source.path, error.message)) from error
             self._sources[key] = found
         return found
+
+
+def _check_source(source: Source) -> None:
+    if not os.path.lexists(source.path):
+        raise Failure(SourceUnreadable(source.path, "there is no such file or folder"))
+    if source.selection is not None and not os.path.isdir(source.path):
+        raise Failure(SourceUnreadable(source.path, "it is no folder; `source_file` takes a file"))
+    if source.selection is None and not os.path.isfile(source.path):
+        raise Failure(SourceUnreadable(source.path, "it is no file; `source` takes a folder"))
 
 
 def _wider(left: Limits, right: Limits) -> Limits:

@@ -20,7 +20,7 @@ from kiln.interpreter.evaluate.mistakes import (
     Wording,
     wording,
 )
-from kiln.interpreter.evaluate.packages import Buildable, title
+from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg, title
 from kiln.interpreter.evaluate.units import Linker, Spot
 from kiln.interpreter.imports import is_library
 from kiln.lang.report import CompileError, Place, Report
@@ -70,9 +70,9 @@ def evaluation_error(error: BaseException, mistake: Mistake, linker: Linker) -> 
     if main is None and spots:
         main = spots[0]
     text = wording(mistake)
-    label = text.label if main is None or not spots or spots[0] is main else ""
+    label = text.label if main is None or not spots or spots[0] is main else "called here"
     notes = [*text.notes]
-    if isinstance(owner, Buildable):
+    if isinstance(owner, Drv | Pkg):
         where = f", made at {position(made)}" if made is not None and made is not main else ""
         notes.append(f"while deriving {title(owner)}{where}")
     notes += trace_lines(spots)
@@ -106,11 +106,17 @@ def trace_lines(spots: list[Spot]) -> list[str]:
             rows.append(f"in {spot.unit.title} at {position(spot)}")
         if group.times > 1:
             which = "this" if len(group.spots) == 1 else f"these {len(group.spots)}"
-            rows.append(f"  … {which} {group.times:,} times in all")
+            rows.append(f"  … {which} {_about(group.times)} times in all")
     if len(rows) > _SHOWN:
         left_out = len(rows) - _SHOWN + 1
         rows = [*rows[: _SHOWN - 5], f"… {left_out:,} more …", *rows[-4:]]
     return rows
+
+
+def _about(times: int) -> str:
+    """The number, with two digits that count if it is large: how deep a stack goes differs by a few."""
+    unit = 10 ** max(0, len(str(times)) - 2)
+    return f"{times:,}" if times < 1000 else f"some {round(times / unit) * unit:,}"
 
 
 def collapse(spots: list[Spot]) -> list[Repeated]:

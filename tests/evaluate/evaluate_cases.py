@@ -49,7 +49,7 @@ def evaluator(folder: str, text: str, name: str = "case.kiln") -> tuple[Evaluato
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     try:
-        program = Loader().load(path)
+        program = Loader().load(os.path.relpath(path))
     except CompileError as error:
         raise AssertionError("\n\n".join(["the program does not compile", *map(render, error.reports)])) from None
     return Evaluator(program, RecordingHost()), program.root
@@ -62,3 +62,34 @@ def chunks(text: str) -> list[str]:
 def wanted(chunk: str) -> list[Wanted]:
     """`let name = …;  # => value` and `# error: code words`, at the end of a declaration."""
     return [Wanted(*found.groups()) for found in _WANTED.finditer(chunk)]
+
+
+# ---- golden cases: `====`, a program, `----`, what it says ---------------------------------------
+
+UPDATE = os.environ.get("KILN_UPDATE_GOLDEN") == "1"
+
+
+class Golden(NamedTuple):
+    path: str
+    place: int
+    program: str
+    expected: str
+
+
+def golden_cases(path: str) -> list[Golden]:
+    with open(path, encoding="utf-8") as file:
+        parts = re.split(r"(?m)^====\n", file.read())[1:]
+    halves = [part.split("----\n", 1) for part in parts]
+    return [Golden(path, place, program, expected) for place, (program, expected) in enumerate(halves)]
+
+
+def check_golden(case: Golden, found: str) -> None:
+    """Compare, or with KILN_UPDATE_GOLDEN=1 rewrite the case in its file."""
+    if not UPDATE:
+        assert found + "\n" == case.expected
+        return
+    with open(case.path, encoding="utf-8") as file:
+        parts = re.split(r"(?m)^====\n", file.read())
+    parts[case.place + 1] = f"{case.program}----\n{found}\n"
+    with open(case.path, "w", encoding="utf-8") as file:
+        file.write("====\n".join(parts))
