@@ -69,7 +69,7 @@ class FetchError(Exception):
     """Root of this folder's errors.
 
     `code` is stable and known to `kiln explain`; `found` and `expected` are facts, not sentences; `help` is
-    one safe next step; `attempts` are the places that were asked.
+    one safe next step; `attempts` are the places that were asked, each of them a note too.
     """
 
     code = "K0500"
@@ -89,7 +89,7 @@ class FetchError(Exception):
         self.found = found
         self.expected = expected
         self.help = help
-        self.notes = notes
+        self.notes = (*notes, *(f"tried {attempt}" for attempt in attempts))
         self.attempts = attempts
 
 
@@ -111,6 +111,7 @@ class HashMismatch(FetchError):
         notes: tuple[str, ...] = (),
         attempts: tuple[Attempt, ...] = (),
     ) -> None:
+        notes = (f"kept the file that came ({size} bytes): {kept}", *notes)
         super().__init__(message, found=found, expected=expected, help=help, notes=notes, attempts=attempts)
         self.kept = kept
         self.size = size

@@ -86,7 +86,8 @@ def fetch_fixed(
 ) -> Fetched:
     """Have the file and put it at `dest`, whose folder exists and lies on the disk that is to hold it.
 
-    May be called from several threads at once. Raises BadSource, HashMismatch (K0501), NotDelivered (K0503, K0506),
+    May be called from several threads at once; `on_progress` is called on another one. `env` is what apt, pip,
+    npm and git see of the environment. Raises BadSource, HashMismatch (K0501), NotDelivered (K0503, K0506),
     BadConfig, CannotKeep.
     """
     parsed = tuple(map(parse_source, sources))

@@ -177,6 +177,7 @@ def test_every_source_is_tried_and_every_attempt_told(web, other_web, patient, d
     assert error.expected == f"sha256:{SHA}"
     assert "KILN_MIRROR_NPM" in error.attempts[-1].detail
     assert str(error.attempts[3]).endswith("(4 tries)")
+    assert error.notes == tuple(f"tried {attempt}" for attempt in error.attempts)
     assert os.listdir(dest.parent) == []
 
 
@@ -205,6 +206,7 @@ def test_wrong_bytes_are_refused_kept_and_told(web, patient, dest):
     assert error.expected == f"sha256:{SHA}"
     assert error.found == f"sha256:{hashlib.sha256(b'something else').hexdigest()}"
     assert (error.size, error.place) == (14, url)
+    assert error.notes[0] == f"kept the file that came (14 bytes): {error.kept}"
     with open(error.kept, "rb") as kept:
         assert kept.read() == b"something else"
     assert not dest.exists()
@@ -244,7 +246,7 @@ def test_what_the_registry_promises_tells_whose_fault_it_is(web, patient, dest, 
     web.serve("/pinned/", body(page, Content_Type="text/html"))
     with pytest.raises(HashMismatch) as caught:
         get(dest, mirrored(patient, pypi=[web.url("/")]), "pypi:pinned/pinned-1.0.tar.gz")
-    assert word in caught.value.notes[0]
+    assert word in caught.value.notes[1]
 
 
 def test_a_download_glued_from_two_files_is_fetched_once_more(web, patient, dest):

@@ -105,7 +105,7 @@ def smart(folder):
             "GIT_CONFIG_VALUE_0": "*",
         }
         data = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
-        done = subprocess.run(["git", "http-backend"], env=env, input=data, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(["git", "http-backend"], env=env, input=data, capture_output=True, check=False)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         code = int(fields.pop("Status", "200").split()[0])
