@@ -13,6 +13,7 @@ import os
 
 from kiln.interpreter.derivation import Builtin, Derivation, SourceObject, Template, render
 from kiln.interpreter.errors import RealiseError
+from kiln.interpreter.events import Warned
 from kiln.interpreter.workshop import Workshop
 from kiln.store.info import ObjectInfo
 
@@ -43,7 +44,8 @@ def _unpack(workshop: Workshop, drv: Derivation, archive: Template, strip: int) 
     from kiln.interpreter.fetch.unpack import unpack
 
     tree = os.path.join(workshop.store.new_temp("unpack"), "tree")
-    unpack(_physical(workshop, drv, archive), tree, strip)
+    for warning in unpack(_physical(workshop, drv, archive), tree, strip).warnings:
+        workshop.emit(Warned(f"{drv.name}: {warning}"))
     return workshop.store.add_object(tree, drv.name, move=True)
 
 

@@ -33,6 +33,12 @@ class Workshop:
     guard: threading.Lock = field(default_factory=threading.Lock)
     _config: FetchConfig | None = None
 
+    def _keep_dir(self) -> str:
+        """Where a file that came and was not the pinned one is kept for a look; never admitted."""
+        place = f"{self.store.root}/failed"
+        self.store.layout.make_folder(place)
+        return place
+
     def emit(self, event: Event) -> None:
         """Tell of something that happened; from any thread."""
         with self.guard:
@@ -45,5 +51,5 @@ class Workshop:
 
             from kiln.interpreter.fetch.config import load_config
 
-            self._config = load_config(os.environ, offline=self.offline)
+            self._config = load_config(os.environ, offline=self.offline, keep_dir=self._keep_dir())
         return self._config

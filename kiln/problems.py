@@ -67,7 +67,7 @@ def _from_facts(error: Any, code: str) -> Problem:
     return Problem(
         code,
         error.message,
-        exit_of(code) if code != "K0503" or getattr(error, "network", True) else Exit.BUILD,
+        exit_of(code),
         getattr(error, "place", None),
         getattr(error, "expected", None),
         getattr(error, "found", None),
