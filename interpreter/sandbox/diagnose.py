@@ -7,21 +7,20 @@ import os
 from typing import Any
 
 from kiln.interpreter.sandbox.errors import NamespacesRefused, ProgramMissing, SandboxError, SetupFailed
-from kiln.interpreter.sandbox.machine import check_machine
+from kiln.interpreter.sandbox.machine import Finding
 from kiln.interpreter.sandbox.spec import SandboxSpec
 
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS, errno.ENOSYS, errno.EINVAL)
 _NAMESPACE_STEPS = ("EnterNamespaces", "OwnMounts", "Root", "Proc", "StartClocks", "RaiseLoopback")
 
 
-def explain_failure(failed: dict[str, Any], spec: SandboxSpec) -> SandboxError:
-    """The error for a `failed` message of the launcher."""
+def explain_failure(failed: dict[str, Any], spec: SandboxSpec, findings: list[Finding]) -> SandboxError:
+    """The error for a `failed` message of the launcher, on a machine where `findings` stand in the way."""
     step, number = str(failed["step"]), int(failed["errno"])
     found = f"{step}: {failed['call']} ({failed['subject']})"
     if step == "Exec":
         return _program(spec, number)
     if step in _NAMESPACE_STEPS and number in _REFUSALS:
-        findings = [finding for finding in check_machine() if finding.blocking]
         return NamespacesRefused(
             "this machine refuses the namespaces that a sandbox needs",
             found="; ".join([found, *(finding.found for finding in findings)]),

@@ -228,7 +228,11 @@ def decode_plan(data: bytes) -> Plan:
         score,
     )
     return Plan(
-        tuple(_CLASSES[name](*rest) for name, *rest in fields["enter"]),
-        tuple(_CLASSES[name](*rest) for name, *rest in fields["inside"]),
+        tuple(_CLASSES[name](*map(_frozen, rest)) for name, *rest in fields["enter"]),
+        tuple(_CLASSES[name](*map(_frozen, rest)) for name, *rest in fields["inside"]),
         builder,
     )
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if type(value) is list else value

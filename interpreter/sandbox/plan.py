@@ -48,15 +48,16 @@ _READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.
 _WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 _DEVICES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NOEXEC
 
-NAMESPACES = (
-    syscalls.CLONE_NEWUSER
-    | syscalls.CLONE_NEWPID
-    | syscalls.CLONE_NEWNET
-    | syscalls.CLONE_NEWIPC
-    | syscalls.CLONE_NEWUTS
-    | syscalls.CLONE_NEWCGROUP
-    | syscalls.CLONE_NEWTIME
-)
+_NAMESPACE_FLAGS = {
+    "user": syscalls.CLONE_NEWUSER,
+    "pid": syscalls.CLONE_NEWPID,
+    "net": syscalls.CLONE_NEWNET,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "uts": syscalls.CLONE_NEWUTS,
+    "cgroup": syscalls.CLONE_NEWCGROUP,
+    "time": syscalls.CLONE_NEWTIME,
+}
+_NAMESPACES = sum(_NAMESPACE_FLAGS.values())
 
 _FOLDERS = ("build", "dev", "dev/pts", "dev/shm", "etc", "kiln", "kiln/store", "proc", "run", "tmp")
 _RESERVED = ("build", "dev", "kiln", "proc", "run/secrets", "tmp", *(f"etc/{name}" for name in world.ETC))
@@ -67,7 +68,7 @@ def plan_sandbox(spec: SandboxSpec, identity: Identity) -> Plan:
     """The operations that make `spec`'s sandbox for the user `identity`. Raises BadSpec."""
     check_spec(spec)
     copies = _copies(spec)
-    namespaces = EnterNamespaces(NAMESPACES, world.UID, identity.uid, world.GID, identity.gid, identity.as_root)
+    namespaces = EnterNamespaces(_NAMESPACES, world.UID, identity.uid, world.GID, identity.gid, identity.as_root)
     outside, mounted = (copies, ()) if identity.as_root else ((), copies)
     enter: tuple[EnterOperation, ...] = (*outside, namespaces, StartClocks(), RaiseLoopback())
     inside: tuple[InsideOperation, ...] = (
@@ -98,8 +99,9 @@ def check_spec(spec: SandboxSpec) -> None:
     for name, _ in spec.env:
         if not name or "=" in name:
             raise BadSpec("not a variable's name", found=repr(name))
-    for link, _ in spec.links:
-        _check_link(link)
+    if spec.cores < 1:
+        raise BadSpec("a build without a processor", expected="one or more", found=str(spec.cores))
+    _check_links([link for link, _ in spec.links])
     for name, _ in spec.secrets:
         if not name or "/" in name or name.startswith("."):
             raise BadSpec("not a secret's name", found=repr(name))
@@ -122,10 +124,9 @@ def show_operation(operation: Operation) -> str:
         case CopyTree(key, path, attributes):
             return f"copy the mount at {path} as {key} ({show_attributes(attributes)})"
         case EnterNamespaces(flags, inner_uid, outer_uid, inner_gid, outer_gid, _):
-            return (
-                f"leave namespaces {flags:#x}, showing user {outer_uid} as {inner_uid} "
-                f"and group {outer_gid} as {inner_gid}"
-            )
+            names = ", ".join(name for name, flag in _NAMESPACE_FLAGS.items() if flags & flag)
+            ids = f"user {outer_uid} as {inner_uid} and group {outer_gid} as {inner_gid}"
+            return f"leave the namespaces {names}; show {ids}"
         case StartClocks():
             return "start the monotonic clocks at zero"
         case RaiseLoopback():
@@ -240,13 +241,18 @@ def _check_distinct(bases: list[str]) -> None:
     seen: set[str] = set()
     for base in bases:
         if base in seen:
-            raise BadSpec("two inputs or outputs of one path", found=base)
+            raise BadSpec("two things of one path", found=base)
         seen.add(base)
 
 
-def _check_link(path: str) -> None:
-    inner = path.lstrip("/")
-    if not path.startswith("/") or os.path.normpath(path) != path or not inner:
-        raise BadSpec("not a link's path", expected="an absolute path without . or ..", found=repr(path[:120]))
-    if any(inner == reserved or inner.startswith(reserved + "/") for reserved in _RESERVED):
-        raise BadSpec("a link inside a folder that the sandbox keeps for itself", found=path)
+def _check_links(links: list[str]) -> None:
+    _check_distinct(links)
+    for link in links:
+        inner = link.lstrip("/")
+        if not link.startswith("/") or os.path.normpath(link) != link or not inner:
+            raise BadSpec("not a link's path", expected="an absolute path without . or ..", found=repr(link[:120]))
+        if inner in _FOLDERS or any(inner == own or inner.startswith(own + "/") for own in _RESERVED):
+            raise BadSpec("a link inside a folder that the sandbox keeps for itself", found=link)
+        above = next((f"/{parent}" for parent in _parents(inner) if f"/{parent}" in links), None)
+        if above is not None:
+            raise BadSpec("a link below another link", found=f"{link} below {above}")

@@ -23,6 +23,7 @@ from kiln.interpreter.sandbox.collect import Collected, collect
 from kiln.interpreter.sandbox.diagnose import explain_failure
 from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwnedByRoot
 from kiln.interpreter.sandbox.helper import Launcher, shared_launcher
+from kiln.interpreter.sandbox.machine import check_machine
 from kiln.interpreter.sandbox.mountpoints import MountPoints
 from kiln.interpreter.sandbox.operations import encode_plan
 from kiln.interpreter.sandbox.plan import plan_sandbox
@@ -134,7 +135,7 @@ class _Following:
             self._wait_for_end()
             raise
         if "failed" in self._messages:
-            raise explain_failure(self._messages["failed"], self._spec)
+            raise explain_failure(self._messages["failed"], self._spec, check_machine())
 
     def _follow(self) -> None:
         waiting = select.poll()

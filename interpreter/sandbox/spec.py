@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from kiln.interpreter.derivation import Limits
 from kiln.interpreter.sandbox.errors import BadSpec
+from kiln.store.errors import StoreError
 from kiln.store.paths import OutputName, StorePath
 
 
@@ -89,5 +90,5 @@ def decode_spec(data: bytes) -> SandboxSpec:
             cores=int(fields["cores"]),
             tmp_dir=None if fields["tmp_dir"] is None else str(fields["tmp_dir"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, StoreError) as error:
         raise BadSpec("not a sandbox's description", found=str(error)) from error

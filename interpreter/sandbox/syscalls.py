@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from typing import NamedTuple
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
@@ -296,19 +295,3 @@ def raise_loopback(socket_fd: int) -> None:
         "ioctl",
         "SIOCSIFFLAGS lo",
     )
-
-
-class Kernel(NamedTuple):
-    """A kernel's version, the two numbers that features are tied to."""
-
-    major: int
-    minor: int
-
-    def __str__(self) -> str:
-        return f"{self.major}.{self.minor}"
-
-
-def running_kernel() -> Kernel:
-    """The version of the kernel that runs now."""
-    major, minor = os.uname().release.split("-")[0].split("+")[0].split(".")[:2]
-    return Kernel(int(major), int(minor))

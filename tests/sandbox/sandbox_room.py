@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -128,6 +129,7 @@ class Room:
             os.chown(path, self._owner, self._owner)
 
 
+@functools.cache
 def busybox() -> bytes:
     """Debian's busybox-static, fetched once and kept in this user's cache folder."""
     folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "kiln-tests")

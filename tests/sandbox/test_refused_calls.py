@@ -76,6 +76,7 @@ CALLS: dict[str, tuple[Call, int | None]] = {
     "an internet socket": (Call(41, (socket.AF_INET, 1, 0)), None),
     "routes by netlink": (Call(41, (socket.AF_NETLINK, 3, 0)), None),
     "typing into a terminal": (Call(16, (0, _TIOCSTI, b"x")), errno.EPERM),
+    "a pseudo-terminal": (Call(2, (b"/dev/ptmx", 2)), None),
     "supplementary groups": (Call(115, (0, 0)), 0),
     "getpid the i386 way": (Call(20, old=True), errno.ENOSYS),
     "getpid the x32 way": (Call(0x40000000 + 39), errno.ENOSYS),
