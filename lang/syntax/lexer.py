@@ -46,9 +46,12 @@ MASTER: Final = re.compile(
 
 # The body of a string up to its end, a hole, or what can't stand in it. `%%{` writes `%{`.
 _PERCENT = r"%%\{|%(?!\{|%\{)"
+# Any code point but NUL, which neither a path nor an argument can hold, and halves of surrogate pairs.
+_X = "[0-9A-Fa-f]"
+_CODE_POINT = rf"0*(?:[1-9A-Fa-f]{_X}{{0,2}}|(?![dD][89A-Fa-f])[1-9A-Fa-f]{_X}{{3}}|[1-9A-Fa-f]{_X}{{4}}|10{_X}{{4}})"
 _BODY: Final = {
     "plain": re.compile(
-        r'(?:[^"\\%$\n]++|\\(?:[ntr"\\%$]|u\{[0-9A-Fa-f]{1,6}\})|\$(?!\{[a-z_][a-z0-9_.]*\})|' + _PERCENT + ")*+"
+        rf'(?:[^"\\%$\n]++|\\(?:[ntr"\\%$]|u\{{{_CODE_POINT}\}})|\$(?!\{{[a-z_][a-z0-9_.]*\}})|{_PERCENT})*+'
     ),
     "raw": re.compile(r'(?:[^"%\n]++|' + _PERCENT + ")*+"),
     "block": re.compile(r'(?:[^"%]++|"(?!"")|' + _PERCENT + ")*+"),
@@ -62,6 +65,8 @@ _VALUE_LABEL_FOLLOWS = re.compile(r"\s*(?:=(?![=>])|\+=|\?\s*=(?![=>]))")
 FORBIDDEN: Final = re.compile(
     "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f\u0080-\u009f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+
+_LONE_RETURN: Final = re.compile(r"\r(?!\n)")
 
 _NAME, _UNAME, _KEYLABEL = KIND["NAME"], KIND["UNAME"], KIND["KEYLABEL"]
 _DOT, _LBRACE, _RBRACE, _PUB, _WILD = KIND["."], KIND["{"], KIND["}"], KIND["PUB"], KIND["_"]
@@ -113,7 +118,7 @@ class _Lexer:
         return self.tokens
 
     def _check_characters(self) -> None:
-        found = FORBIDDEN.search(self.text)
+        found = find_forbidden(self.text, len(self.text))
         if found is not None:
             from kiln.lang.syntax import mistakes
 
@@ -288,6 +293,12 @@ class _Lexer:
 
 
 _STRING_KIND: Final = KIND["STRING"]
+
+
+def find_forbidden(text: str, end: int) -> re.Match[str] | None:
+    """The first character before `end` that no file may hold: one of FORBIDDEN, or a return that ends no line."""
+    found = FORBIDDEN.search(text, 0, end)
+    return _LONE_RETURN.search(text, 0, end) if found is None and "\r" in text else found
 
 
 def lex(text: str) -> Tokens:

@@ -100,6 +100,9 @@ def escape_mistake(text: str, at: int) -> UnknownEscape:
     if rest == "\\u":
         match = re.compile(r"\\u\{?[0-9A-Fa-f]*\}?").match(text, at)
         end = match.end() if match is not None else at + 2
+        if re.fullmatch(r"\\u\{[0-9A-Fa-f]+\}", text[at:end]):
+            reason = "a string holds any character of Unicode but NUL: \\u{1} to \\u{10ffff}, without d800 to dfff"
+            return UnknownEscape(at, end, text[at:end][:20], reason)
         return UnknownEscape(at, end, text[at:end], "a code point is written \\u{1f600}, with up to six digits")
     if rest == "\\\n" or len(rest) == 1:
         return UnknownEscape(at, at + 1, "\\", "a string on several lines is written in three quotes")

@@ -15,7 +15,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from kiln.lang.syntax import actions, ast, chunks, lalr, table
-from kiln.lang.syntax.lexer import lex
+from kiln.lang.syntax.lexer import find_forbidden, lex
 
 if TYPE_CHECKING:
     from kiln.lang.report import Report
@@ -67,7 +67,8 @@ def parse_module(path: str, text: str) -> tuple[ast.Module, tuple[Report, ...]]:
         else:
             mistakes[index] = result
     reports: tuple[Report, ...] = ()
-    if mistakes or chunks.preamble_stray(text, preamble) < preamble:
+    in_order = chunks.preamble_stray(text, preamble) == preamble and find_forbidden(text, preamble) is None
+    if mistakes or not in_order:
         from kiln.lang.syntax import recovery
 
         reports = recovery.reports(path, text, preamble, parts, mistakes)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from kiln.lang.report import CompileError, Report
 from kiln.lang.syntax import chunks, messages
 from kiln.lang.syntax import mistakes as m
+from kiln.lang.syntax.lexer import find_forbidden
 from kiln.lang.syntax.tokens import DECLARATION_WORDS
 
 
@@ -21,9 +22,9 @@ def reports(
     """Reports in the order of the file; `mistakes` are by the index of their part, `preamble` is where the first
     begins."""
     found: list[Report] = []
-    stray = chunks.preamble_stray(text, preamble)
-    if stray < preamble:
-        found.append(messages.report(_stray_text(text[:preamble], stray), path, text, 0))
+    in_preamble = _preamble_mistake(text, preamble)
+    if in_preamble is not None:
+        found.append(messages.report(in_preamble, path, text, 0))
     for index, mistake in mistakes.items():
         part = parts[index]
         if index - 1 in mistakes and _is_continuation(text, part.start):
@@ -52,6 +53,14 @@ def _reaches_end(mistake: m.Mistake, part: chunks.Part) -> bool:
             return not found
         case _:
             return mistake.start >= part.end - part.start
+
+
+def _preamble_mistake(text: str, end: int) -> m.Mistake | None:
+    forbidden = find_forbidden(text, end)
+    if forbidden is not None:
+        return m.ForbiddenCharacter(*forbidden.span(), forbidden[0])
+    stray = chunks.preamble_stray(text, end)
+    return _stray_text(text[:end], stray) if stray < end else None
 
 
 def _stray_text(preamble: str, at: int) -> m.Mistake:

@@ -70,8 +70,8 @@ def test_every_kind_of_mistake_is_shown_in_a_golden_file(monkeypatch: pytest.Mon
     assert made | {"NotUtf8", "ForbiddenCharacter"} == {kind.__name__ for kind in mistakes.Mistake.__args__}
 
 
-@pytest.mark.parametrize("char", ["\0", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufeff"])
-@pytest.mark.parametrize("around", ["let x = %s1;", 'let x = "%s";', "let x = 1; # %s", "let x = `%s`;"])
+@pytest.mark.parametrize("char", ["\0", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufeff", "\r"])
+@pytest.mark.parametrize("around", ["let x = %s1;", 'let x = "%s";', "let x = 1; # %sc", "let x = `%s`;"])
 def test_forbidden_characters_are_refused_and_shown_by_number(char: str, around: str) -> None:
     module, reports = parse_module("app.kiln", "let y = 1;\n" + around.replace("%s", char))
     assert [report.code for report in reports] == ["K0115"]
@@ -79,6 +79,12 @@ def test_forbidden_characters_are_refused_and_shown_by_number(char: str, around:
     message = render(reports[0])
     assert char not in message
     assert f"{ord(char):x}" in message or char == "\0"
+
+
+def test_comments_before_the_first_declaration_are_looked_at_too() -> None:
+    module, reports = parse_module("app.kiln", "# \u202e\nlet x = 1;")
+    assert [report.code for report in reports] == ["K0115"]
+    assert len(module.chunks) == 1
 
 
 def test_bytes_that_are_no_text() -> None:

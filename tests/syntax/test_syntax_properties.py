@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 from syntax_cases import FEEL, tree
 
 from kiln.lang.report import CompileError, Report, render
+from kiln.lang.syntax import ast, mistakes
 from kiln.lang.syntax.lexer import lex
 from kiln.lang.syntax.parser import decode_source, parse_chunk, parse_module
 from kiln.lang.syntax.tokens import KEYWORDS, PUNCTUATION
 
 WORDS = [
-    *KEYWORDS, *PUNCTUATION, "pub", "_", "x", "f", "Foo", "1", "1.5", '"s"', '"', '"""', 'sh"', "%{", "}", "`p`", "## d\n",
-    "\n", "\n  ", "\n}", "+", "-", "*", "%", "==", "<", "&&", "||", "++", "?:", "? =", "?", "'", "//", "$", "${x}", "\\",
-    "# c\n", "é",
+    *KEYWORDS, *PUNCTUATION, "pub", "_", "x", "f", "Foo", "1", "1.5", '"s"', '"', '"""', 'sh"', "%{", "}",
+    "`p`", "## d\n",
+    "\n", "\n  ", "\n}", "+", "-", "*", "%", "==", "<", "&&", "||", "++", "?:", "? =", "?", "'", "//", "$",
+    "${x}", "\\", "# c\n", "é",
 ]  # fmt: skip
 CHUNKS = [FEEL[chunk.start : chunk.end] for chunk in parse_module("a", FEEL)[0].chunks]
 
@@ -40,9 +42,20 @@ def test_no_text_raises(text: str) -> None:
     check(text)
 
 
-@given(st.text(alphabet='%{}"\\$ush\n a', max_size=80))
+@given(st.text(alphabet='%{}"\\$ush\n adD810\r\t', max_size=80))
 def test_no_string_raises(text: str) -> None:
     check('let x = "' + text + '";\nlet y = sh"""' + text)
+
+
+@given(st.integers(0, 0x120000), st.integers(0, 8))
+def test_each_escape_is_a_character_or_a_mistake(code: int, zeros: int) -> None:
+    decl = parse_chunk(f'let x = "\\u{{{"0" * zeros}{code:x}}}";')
+    good = 0 < code < 0xD800 or 0xE000 <= code <= 0x10FFFF
+    if good:
+        assert isinstance(decl, ast.LetDecl) and isinstance(decl.body, ast.Str)
+        assert decl.body.parts == (chr(code),)
+    else:
+        assert isinstance(decl, mistakes.UnknownEscape)
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=30), st.booleans())
