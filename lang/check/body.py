@@ -12,7 +12,7 @@ from kiln.lang import core
 from kiln.lang.check import mistakes
 from kiln.lang.check.annotations import Annotations, Variables
 from kiln.lang.check.clash import Clash
-from kiln.lang.check.failure import Failure, Poisoned, Spanned, failure
+from kiln.lang.check.failure import Failure, InPart, Poisoned, Spanned, failure
 from kiln.lang.check.infos import Mode, VariantInfo
 from kiln.lang.check.mismatch import TypeMismatch
 from kiln.lang.check.names import Local, Namer, Scope, Value
@@ -160,21 +160,22 @@ class Body:
     def annotation(self, node: ast.Type) -> Type:
         return self.annotations.type(node, self.variables)
 
-    def relate(self, node: Spanned, found: Type, wanted: Type) -> None:
-        """A `found` stands where a `wanted` is; raises Failure, blaming `node`."""
+    def relate(self, node: Spanned, found: Type, wanted: Type, what: str | None = None) -> None:
+        """A `found` stands where a `wanted` is; raises Failure, blaming `node`, which is `what`."""
         if found is wanted:
             return
         try:
             subsume(self.world, found, wanted)
         except Clash as clash:
-            raise mismatch(node, found, wanted, clash) from None
+            raise mismatch(node, found, wanted, clash, what) from None
 
-    def equal(self, node: Spanned, found: Type, wanted: Type) -> None:
+    def equal(self, node: Spanned, found: Type, wanted: Type, what: str | None = None) -> None:
         try:
             unify(self.world, found, wanted)
         except Clash as clash:
-            raise mismatch(node, found, wanted, clash) from None
+            raise mismatch(node, found, wanted, clash, what) from None
 
 
-def mismatch(node: Spanned, found: Type, wanted: Type, clash: Clash) -> Failure:
-    return failure(TypeMismatch(found, wanted, clash.problem, tuple(clash.trail)), node)
+def mismatch(node: Spanned, found: Type, wanted: Type, clash: Clash, what: str | None = None) -> Failure:
+    made = failure(TypeMismatch(found, wanted, clash.problem, tuple(clash.trail)), node)
+    return made if what is None else made.within(InPart(what))

@@ -9,7 +9,7 @@ from kiln.lang.check import mistakes
 from kiln.lang.check.body import Body, Env
 from kiln.lang.check.exhaustive import is_useful, missing
 from kiln.lang.check.failure import failure
-from kiln.lang.check.infer import check, infer, join
+from kiln.lang.check.infer import check, check_part, infer, join
 from kiln.lang.check.patterns import bind_pattern
 from kiln.lang.check.queue import Queue
 from kiln.lang.check.types import BOOL, TVar, Type
@@ -30,7 +30,7 @@ def _arms(body: Body, env: Env, e: ast.Match) -> Iterator[tuple[Env, ast.Expr]]:
         if arm.guard is None:
             rows.append([made])
         else:
-            check(body, inner, arm.guard, BOOL)
+            check_part(body, inner, arm.guard, BOOL, "the guard")
         yield inner, arm.body
     witness = missing(rows, body.facts.variants)
     if witness is not None:
@@ -40,7 +40,7 @@ def _arms(body: Body, env: Env, e: ast.Match) -> Iterator[tuple[Env, ast.Expr]]:
 def infer_match(body: Body, env: Env, e: ast.Match) -> Type:
     t: Type = TVar()
     for inner, arm in _arms(body, env, e):
-        t = join(body, arm, t, infer(body, inner, arm))
+        t = join(body, arm, t, infer(body, inner, arm), "this branch")
     return t
 
 

@@ -18,8 +18,8 @@ from kiln.lang.check.body import Body, Env
 from kiln.lang.check.captures import check_captures
 from kiln.lang.check.clash import Clash, LabelTwice
 from kiln.lang.check.elaborate import core_params, elaborate
-from kiln.lang.check.failure import Failure, InDefault, InResult, failure
-from kiln.lang.check.infer import check, infer
+from kiln.lang.check.failure import Failure, InBinding, InDefault, InResult, failure
+from kiln.lang.check.infer import check, check_part, infer
 from kiln.lang.check.infos import RecordInfo, SetInfo
 from kiln.lang.check.literals import bind_param, check_default
 from kiln.lang.check.lookup import meaning
@@ -89,7 +89,7 @@ class Checker:
                 return (self._set(decl, item.signature, start),)
             case ast.TestDecl() as decl:
                 body = self.body()
-                check(body, {}, decl.body, BOOL)
+                check_part(body, {}, decl.body, BOOL, "a test")
                 self._finish(body)
                 return (core.CoreTest(decl.title, start, elaborate(body, decl.body)),)
             case ast.TypeDecl() as decl:
@@ -189,7 +189,7 @@ class Checker:
         try:
             check(body, {}, decl.body, wanted)
         except Failure as f:
-            raise f.within(InResult(decl.name.text)) from None
+            raise f.within(InBinding(decl.name.text)) from None
         return body
 
     def _core_let(self, body: Body, decl: ast.LetDecl, start: int) -> core.CoreLet:

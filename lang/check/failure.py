@@ -51,9 +51,25 @@ class InOverride(NamedTuple):
 
 
 class InResult(NamedTuple):
-    """The body of a function or a binding that says its type."""
+    """The body of a declared function."""
 
     name: str
+
+
+class InBinding(NamedTuple):
+    """The value of a top-level `let`, or of a set's member."""
+
+    name: str
+
+
+class InFunction(NamedTuple):
+    """The body of a function literal."""
+
+
+class InPart(NamedTuple):
+    """A part whose wanted type hangs on the construct around it: `what` is the subject of a sentence."""
+
+    what: str
 
 
 class InDefault(NamedTuple):
@@ -64,7 +80,9 @@ class InAnnotation(NamedTuple):
     """`(e: T)`, or a local `let` with a type."""
 
 
-Context: TypeAlias = InArgument | InField | InEdit | InOverride | InResult | InDefault | InAnnotation
+Context: TypeAlias = (
+    InArgument | InField | InEdit | InOverride | InResult | InBinding | InFunction | InPart | InDefault | InAnnotation
+)  # fmt: skip
 
 
 class Mistake(Protocol):
@@ -101,9 +119,22 @@ def failure(mistake: Mistake, node: Spanned) -> Failure:
     return Failure(mistake, node.start, node.end)
 
 
+_ELSEWHERE = {
+    "string": "Str", "integer": "Int", "number": "Int", "boolean": "Bool", "array": "List", "set": "List",
+    "dict": "Map", "attrs": "Map", "object": "Map", "maybe": "Option", "optional": "Option", "nothing": "None",
+    "null": "None", "nil": "None", "just": "Some", "derivation": "Drv", "package": "Pkg", "file": "File",
+    "directory": "Tree", "len": "length", "print": "assert",
+}  # fmt: skip
+"""What other languages call it."""
+
+
 def nearest(name: str, known: tuple[str, ...]) -> str | None:
     """The known name that the user may have meant."""
     from difflib import get_close_matches
+
+    elsewhere = _ELSEWHERE.get(name.lower())
+    if elsewhere is not None and elsewhere in known:
+        return elsewhere
 
     found = get_close_matches(name, known, 1, 0.6)
     if found:

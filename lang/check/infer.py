@@ -16,7 +16,7 @@ from kiln.lang import core
 from kiln.lang.check import mistakes
 from kiln.lang.check.body import Body, Env, mismatch
 from kiln.lang.check.clash import Clash
-from kiln.lang.check.failure import Failure, InAnnotation, failure
+from kiln.lang.check.failure import Failure, InAnnotation, InPart, failure
 from kiln.lang.check.lookup import find_global, find_name, module_behind, type_of_label
 from kiln.lang.check.patterns import bind_pattern
 from kiln.lang.check.queue import Queue, rank
@@ -45,14 +45,22 @@ def check(body: Body, env: Env, e: ast.Expr, wanted: Type, queue: Queue | None =
         into(body, env, e, prune(wanted), queue)
 
 
-def join(body: Body, node: ast.Expr, a: Type, b: Type) -> Type:
-    """The type of both; `node` is the one whose type is `b`."""
+def check_part(body: Body, env: Env, e: ast.Expr, wanted: Type, what: str) -> None:
+    """Check a part that is `what` (the subject of a sentence) of the construct around it."""
+    try:
+        check(body, env, e, wanted)
+    except Failure as f:
+        raise f.within(InPart(what)) from None
+
+
+def join(body: Body, node: ast.Expr, a: Type, b: Type, what: str) -> Type:
+    """The type of both; `node` is the one whose type is `b`, and it is `what`."""
     if a is b:
         return a
     try:
         return joined(body.world, a, b)
     except Clash as clash:
-        raise mismatch(node, b, a, clash) from None
+        raise mismatch(node, b, a, clash, what) from None
 
 
 # ---- literals and names -----------------------------------------------------------------------
@@ -118,8 +126,8 @@ def enter_lets(body: Body, env: Env, e: ast.Let | ast.Assert) -> tuple[Env, ast.
                 bind_let(body, env, inner)
                 inner = inner.body
             case ast.Assert():
-                check(body, env, inner.condition, BOOL)
-                check(body, env, inner.message, STR)
+                check_part(body, env, inner.condition, BOOL, "the condition")
+                check_part(body, env, inner.message, STR, "the message")
                 inner = inner.body
             case _:
                 return env, inner
@@ -135,20 +143,20 @@ def check_let(body: Body, env: Env, e: ast.Let | ast.Assert, wanted: Type, queue
 
 
 def infer_if(body: Body, env: Env, e: ast.If) -> Type:
-    check(body, env, e.condition, BOOL)
+    check_part(body, env, e.condition, BOOL, "the condition")
     t = infer(body, env, e.then)
     rest = e.otherwise
     while type(rest) is ast.If:
-        check(body, env, rest.condition, BOOL)
-        t = join(body, rest.then, t, infer(body, env, rest.then))
+        check_part(body, env, rest.condition, BOOL, "the condition")
+        t = join(body, rest.then, t, infer(body, env, rest.then), "this branch")
         rest = rest.otherwise
-    return join(body, rest, t, infer(body, env, rest))
+    return join(body, rest, t, infer(body, env, rest), "this branch")
 
 
 def check_if(body: Body, env: Env, e: ast.If, wanted: Type, queue: Queue | None) -> None:
     rest: ast.Expr = e
     while type(rest) is ast.If:
-        check(body, env, rest.condition, BOOL)
+        check_part(body, env, rest.condition, BOOL, "the condition")
         check(body, env, rest.then, wanted)
         rest = rest.otherwise
     check(body, env, rest, wanted)
@@ -193,9 +201,9 @@ def _plain(op: str) -> bool:
 
 def _operand(body: Body, env: Env, e: ast.Binary, side: ast.Expr, wanted: Type) -> None:
     found = prune(infer(body, env, side))
-    if wanted is INT and not is_named(found, "Int") and not is_variable(found):
+    if wanted is INT and not is_named(found, "Int") and type(found) is not TVar:
         raise failure(mistakes.OperatorOn(e.op, found), side)
-    body.relate(side, found, wanted)
+    body.relate(side, found, wanted, f"what `{e.op}` stands beside")
 
 
 def _infer_order(body: Body, env: Env, e: ast.Binary) -> Type:
@@ -208,7 +216,7 @@ def _infer_order(body: Body, env: Env, e: ast.Binary) -> Type:
         t = INT
     if not is_named(t, "Int", "Str"):
         raise failure(mistakes.OperatorOn(e.op, t), e)
-    body.equal(e.right, other, t)
+    body.equal(e.right, other, t, "the right side")
     return BOOL
 
 
@@ -217,9 +225,9 @@ def _infer_equality(body: Body, env: Env, e: ast.Binary) -> Type:
     first, second = (e.right, e.left) if rank(e.left) == 1 and rank(e.right) != 1 else (e.left, e.right)
     t = infer(body, env, first)
     if isinstance(second, ast.Record | ast.ListLit | ast.MapLit):
-        check(body, env, second, t)
+        check_part(body, env, second, t, "the other side")
     else:
-        t = join(body, second, t, infer(body, env, second))
+        t = join(body, second, t, infer(body, env, second), "the other side")
     try:
         entail(body.world, t, "Data")
     except Clash as clash:
@@ -244,7 +252,7 @@ def concat_chain(e: ast.Expr) -> list[ast.Expr]:
 def _infer_concat(body: Body, env: Env, e: ast.Binary) -> Type:
     t: Type = TVar()
     for part in concat_chain(e):
-        t = join(body, part, t, _joinable(body, part, infer(body, env, part)))
+        t = join(body, part, t, _joinable(body, part, infer(body, env, part)), "this part")
     body.facts.types[id(e)] = t
     return t
 
@@ -252,7 +260,7 @@ def _infer_concat(body: Body, env: Env, e: ast.Binary) -> Type:
 def check_binary(body: Body, env: Env, e: ast.Binary, wanted: Type, queue: Queue | None) -> None:
     if e.op == "++" and type(wanted) is Con and wanted.name in _JOINED:
         for part in concat_chain(e):
-            check(body, env, part, wanted)
+            check_part(body, env, part, wanted, "this part")
         body.facts.types[id(e)] = wanted
     else:
         body.relate(e, infer_binary(body, env, e), wanted)
@@ -267,7 +275,7 @@ def _joinable(body: Body, node: ast.Expr, t: Type) -> Type:
 
 def infer_unary(body: Body, env: Env, e: ast.Unary) -> Type:
     t: Type = INT if e.op == "-" else BOOL
-    check(body, env, e.operand, t)
+    check_part(body, env, e.operand, t, f"what `{e.op}` stands before")
     return t
 
 

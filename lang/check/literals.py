@@ -14,8 +14,8 @@ from kiln.lang.check import mistakes
 from kiln.lang.check.body import Body, Env, Given, How, LambdaParam, RecordPlan, mismatch
 from kiln.lang.check.captures import entered, left
 from kiln.lang.check.clash import Clash, LabelTwice, NoField
-from kiln.lang.check.failure import Failure, InDefault, InField, failure
-from kiln.lang.check.infer import check, infer, join
+from kiln.lang.check.failure import Failure, InDefault, InField, InFunction, InPart, failure
+from kiln.lang.check.infer import check, check_part, infer, join
 from kiln.lang.check.infos import FieldInfo, Mode, RecordInfo, Site
 from kiln.lang.check.lookup import find_name
 from kiln.lang.check.patterns import bind_pattern, source_item
@@ -45,7 +45,7 @@ from kiln.lang.syntax import ast
 def infer_list(body: Body, env: Env, e: ast.ListLit) -> Type:
     item: Type = TVar()
     for x in e.items:
-        item = join(body, _inner(x), item, _item_type(body, env, x))
+        item = join(body, _inner(x), item, _item_type(body, env, x), "this item")
     return list_of(item)
 
 
@@ -66,9 +66,9 @@ def check_list(body: Body, env: Env, e: ast.ListLit, wanted: Type, queue: Queue 
     own = queue or Queue()
     for x in e.items:
         if isinstance(x, ast.Spread):
-            own.put(env, x.expr, wanted)
+            own.put(env, x.expr, wanted, InPart("what `..` spreads"))
         else:
-            own.put(env, x, wanted.args[0])  # type: ignore[arg-type]
+            own.put(env, x, wanted.args[0], InPart("this item"))  # type: ignore[arg-type]
     if queue is None:
         own.run(body, check)
 
@@ -76,8 +76,8 @@ def check_list(body: Body, env: Env, e: ast.ListLit, wanted: Type, queue: Queue 
 def infer_map(body: Body, env: Env, e: ast.MapLit) -> Type:
     value: Type = TVar()
     for entry in e.entries:
-        check(body, env, entry.key, STR)
-        value = join(body, entry.value, value, infer(body, env, entry.value))
+        check_part(body, env, entry.key, STR, "a key")
+        value = join(body, entry.value, value, infer(body, env, entry.value), "this value")
     return map_of(value)
 
 
@@ -87,8 +87,8 @@ def check_map(body: Body, env: Env, e: ast.MapLit, wanted: Type, queue: Queue | 
         return
     own = queue or Queue()
     for entry in e.entries:
-        own.put(env, entry.key, STR)
-        own.put(env, entry.value, wanted.args[0])  # type: ignore[arg-type]
+        own.put(env, entry.key, STR, InPart("a key"))
+        own.put(env, entry.value, wanted.args[0], InPart("this value"))  # type: ignore[arg-type]
     if queue is None:
         own.run(body, check)
 
@@ -97,7 +97,7 @@ def _enter_clauses(body: Body, env: Env, clauses: tuple[ast.For | ast.When, ...]
     env = dict(env)
     for clause in clauses:
         if isinstance(clause, ast.When):
-            check(body, env, clause.condition, BOOL)
+            check_part(body, env, clause.condition, BOOL, "the condition")
         else:
             item = source_item(body, clause.source, infer(body, env, clause.source))
             bind_pattern(body, env, clause.pattern, item, "for")
@@ -114,14 +114,14 @@ def check_list_comp(body: Body, env: Env, e: ast.ListComp, wanted: Type, queue: 
         return
     inner = _enter_clauses(body, env, e.clauses)
     if isinstance(e.item, ast.Spread):
-        check(body, inner, e.item.expr, wanted)
+        check_part(body, inner, e.item.expr, wanted, "what `..` spreads")
     else:
-        check(body, inner, e.item, wanted.args[0])  # type: ignore[arg-type]
+        check_part(body, inner, e.item, wanted.args[0], "this item")  # type: ignore[arg-type]
 
 
 def infer_map_comp(body: Body, env: Env, e: ast.MapComp) -> Type:
     inner = _enter_clauses(body, env, e.clauses)
-    check(body, inner, e.key, STR)
+    check_part(body, inner, e.key, STR, "a key")
     return map_of(infer(body, inner, e.value))
 
 
@@ -130,8 +130,8 @@ def check_map_comp(body: Body, env: Env, e: ast.MapComp, wanted: Type, queue: Qu
         body.relate(e, infer_map_comp(body, env, e), wanted)
         return
     inner = _enter_clauses(body, env, e.clauses)
-    check(body, inner, e.key, STR)
-    check(body, inner, e.value, wanted.args[0])  # type: ignore[arg-type]
+    check_part(body, inner, e.key, STR, "a key")
+    check_part(body, inner, e.value, wanted.args[0], "this value")  # type: ignore[arg-type]
 
 
 # ---- records ----------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def infer_record(body: Body, env: Env, e: ast.Record) -> Type:
 def _field_type(body: Body, env: Env, f: ast.Field) -> Type:
     t = find_name(body, env, f, f.label.text) if f.value is None else infer(body, env, f.value)
     if f.optional:
-        body.relate(f.value or f, t, option_of(TVar()))
+        body.relate(f.value or f, t, option_of(TVar()), "what `? =` hands on")
     return t
 
 
@@ -203,7 +203,8 @@ class _RecordCheck:
         self.queue = queue
         self.info: RecordInfo | None = body.world.record(wanted)
         self.owner = self.info.id.rpartition("#")[2] if self.info is not None else None
-        self.recipe = self.info is not None and body.world.is_recipe(self.info.id)
+        declared = self.info is not None and body.world.is_recipe(self.info.id)
+        self.recipe = declared or id(e) in body.recipe_literals
 
     def run(self) -> None:
         _once(self.e.fields)
@@ -426,7 +427,10 @@ def _result(body: Body, env: Env, e: ast.Lambda) -> Type:
     if e.result is None:
         return infer(body, env, e.body)
     t = body.annotation(e.result)
-    check(body, env, e.body, t)
+    try:
+        check(body, env, e.body, t)
+    except Failure as f:
+        raise f.within(InFunction()) from None
     return t
 
 
@@ -443,11 +447,13 @@ def check_lambda(body: Body, env: Env, e: ast.Lambda, wanted: Type, queue: Queue
         want = matched.get(p.name.text)
         plan.append(bind_param(body, inner, p, _param_type(body, p, want), want.label if want else p.name.text))
     body.facts.lambdas[id(e)] = tuple(plan)
-    if e.result is None:
-        check(body, inner, e.body, wanted.result)
-    else:
-        result = _result(body, inner, e)
-        body.relate(e, result, wanted.result)
+    try:
+        if e.result is None:
+            check(body, inner, e.body, wanted.result)
+        else:
+            body.relate(e, _result(body, inner, e), wanted.result)
+    except Failure as f:
+        raise f.within(InFunction()) from None
     left(body, outer)
 
 
@@ -476,6 +482,6 @@ def _param_type(body: Body, p: ast.Param, want: FnParam | None) -> Type:
     else:
         t = body.annotation(p.type)
         if want is not None:
-            body.relate(p, want.type, t)
+            body.relate(p, want.type, t, "what this parameter is given")
     check_default(body, p, t)
     return t

@@ -34,10 +34,13 @@ from kiln.lang.check.failure import (
     Context,
     InAnnotation,
     InArgument,
+    InBinding,
     InDefault,
     InEdit,
     InField,
+    InFunction,
     InOverride,
+    InPart,
     InResult,
     Message,
     did_you_mean,
@@ -46,6 +49,12 @@ from kiln.lang.check.infos import Site
 from kiln.lang.check.rows import flat
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Fn, Rec, Row, TVar, Type, prune
+
+
+_FORGET = (
+    "two packages are of one type only if their recipes are: write the type that both have, List(Lib) for "
+    "example, and their recipes are forgotten"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ class TypeMismatch:
 def _explain(m: TypeMismatch, subject: str, p: Printer) -> tuple[str, str, list[str], str | None]:
     """Title, code, notes and help."""
     wanted = f"{subject} isn't {a(p.show(m.wanted))}"
+    if AtArgument("Pkg", 0) in m.trail and not isinstance(m.problem, Rigid | LabelTwice):
+        return wanted, "K0301", [], _FORGET
     match m.problem:
         case Different(found, want):
             return wanted, "K0301", [], _help(m, found, want, p)
@@ -241,6 +252,12 @@ def _subject(contexts: tuple[Context, ...], p: Printer) -> str:
             return f"the override of `{member}`"
         case InResult(name):
             return f"what `{name}` gives"
+        case InBinding(name):
+            return f"`{name}`"
+        case InFunction():
+            return "what this function gives"
+        case InPart(what):
+            return what
         case InDefault(name):
             return f"the default of `{name}`"
         case InAnnotation():
@@ -308,8 +325,6 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
             return 'put it into a string: "%{…}"'
         case Con(name="Pkg" | "Drv"), Con(name="Out" | "Str" | "Text"):
             return f"name the output that is meant: {_one_of(_outputs(found))}"
-        case Con(name="Pkg"), Con(name="Pkg"):
-            return "write the type that both have, as a parameter's or in a list (`List(Lib)`), so that the recipes are forgotten"
         case _, Con(name="List") if outer:
             return "put it into a list: [ … ]"
         case Con(name="Option"), _ if outer:
@@ -322,6 +337,9 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
             return None
         case Fn(), _ if outer:
             return "call it: a function stands where its result is wanted"
+        case _, Fn(params=params) if outer:
+            names = ", ".join([p.label or "x" for p in params])
+            return f"a function is wanted: fn({names or ''}) => …"
     return None
 
 
@@ -344,6 +362,10 @@ def _one_of(outputs: tuple[str, ...]) -> str:
 
 def a(shown: str) -> str:
     """`a cc.Lib`, `an Int`; nothing before a type that has no name."""
-    if shown[:1] in "{[_" or shown.startswith("fn("):
+    if shown.startswith("fn("):
+        return f"a function, {shown}"
+    if shown[:1] in "{[_":
         return shown
+    if shown[:1].islower() and "." not in shown:  # a variable of the signature
+        return f"`{shown}`"
     return ("an " if shown[:1] in "AEIOUaeio" else "a ") + shown

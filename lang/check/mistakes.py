@@ -366,9 +366,8 @@ class MissingField:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         what = "the field" if len(self.labels) == 1 else "the fields"
-        title = (
-            f"{what} {_list(self.labels)} of {p.show(self.owner)} {'is' if len(self.labels) == 1 else 'are'} missing"
-        )
+        owner = "" if type(prune(self.owner)) is Rec and self.owner.alias is None else f" of {p.show(self.owner)}"
+        title = f"{what} {_list(self.labels)}{owner} {'is' if len(self.labels) == 1 else 'are'} missing"
         others = (
             ((self.declared, f"`{self.labels[0]}` is declared here, without a default"),) if self.declared else ()
         )
@@ -613,7 +612,7 @@ class UnknownTag:
 class UnclosedQuote:
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message(
-            "K0344",
+            "K0345",
             "the quotes of this script don't close",
             "a \"…\", '…' or here-document goes to its end",
             help="close it inside the same sh string",

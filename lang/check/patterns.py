@@ -13,7 +13,7 @@ from kiln.lang.check import mistakes
 from kiln.lang.check.body import Body, Env, mismatch
 from kiln.lang.check.clash import Clash
 from kiln.lang.check.exhaustive import Witness, missing
-from kiln.lang.check.failure import Failure, failure
+from kiln.lang.check.failure import failure
 from kiln.lang.check.infos import ConInfo, VariantInfo
 from kiln.lang.check.lookup import meaning, type_of_label
 from kiln.lang.check.subsume import subsume
@@ -74,7 +74,7 @@ def _name(
 
 
 def _constant(body: Body, p: ast.Pattern, value: int | str | bool, own: Type, t: Type) -> core.CorePattern:
-    body.equal(p, t, own)
+    body.equal(p, own, t, "what this pattern takes")
     return core.EqualPattern(value)
 
 
@@ -82,7 +82,7 @@ def _constructor(body: Body, env: Env, p: ast.PCon, t: Type, bound: dict[str, as
     con = _find(body, p)
     whole = instantiate(con.scheme)
     result = whole.result if type(whole) is Fn else whole
-    body.equal(p, t, result)
+    body.equal(p, result, t, "what this pattern takes")
     types = [x.type for x in whole.params] if type(whole) is Fn else []
     subs: list[core.CorePattern] = [core.AnyPattern()] * len(types)
     for place, arg in zip(_places(p, con), p.args, strict=True):
@@ -135,7 +135,7 @@ def _record(body: Body, env: Env, p: ast.PRecord, t: Type, bound: dict[str, ast.
 
 def _list(body: Body, env: Env, p: ast.PList, t: Type, bound: dict[str, ast.Pattern]) -> core.CorePattern:
     item = TVar()
-    body.equal(p, t, list_of(item))
+    body.equal(p, list_of(item), t, "what this pattern takes")
     items = tuple([_pattern(body, env, x, item, bound) for x in p.items])
     if p.rest is None:
         return core.ListPattern(items, None)
@@ -197,9 +197,5 @@ def source_item(body: Body, node: ast.Expr, t: Type) -> Type:
     try:
         subsume(body.world, t, wanted)
     except Clash as clash:
-        raise _not_a_list(node, t, wanted, clash) from None
+        raise mismatch(node, t, wanted, clash, "what `for` goes through") from None
     return prune(item)
-
-
-def _not_a_list(node: ast.Expr, t: Type, wanted: Type, clash: Clash) -> Failure:
-    return mismatch(node, t, wanted, clash)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from kiln.lang.check import mistakes
 from kiln.lang.check.body import Body, Env
-from kiln.lang.check.failure import Failure, InOverride, InResult, Spanned, failure
+from kiln.lang.check.failure import Failure, InOverride, InBinding, Spanned, failure
 from kiln.lang.check.groups import components
 from kiln.lang.check.infer import check, infer
 from kiln.lang.check.infos import MemberInfo, Site
@@ -75,7 +75,7 @@ class SetBodies:
         try:
             check(self.body, dict(env), m.body, self.members[m.name.text].type)
         except Failure as f:
-            raise f.within(InResult(m.name.text)) from None
+            raise f.within(InBinding(m.name.text)) from None
 
 
 def self_uses(e: ast.Expr) -> Iterator[str]:

@@ -92,7 +92,7 @@ class Printer:
             return "{…}"
         parts = [f"{label}: {self._type(t, depth + 1)}" for label, t in fields.items()]
         if tail is not None:
-            parts.append(f"..{self._tail(tail)}")
+            parts.append(f"..{self._tail(tail)}".removesuffix("_"))
         return "{" + ", ".join(parts) + "}"
 
     def _tail(self, tail: FlatTail) -> str:
