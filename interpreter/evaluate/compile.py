@@ -134,10 +134,18 @@ class Compiler:
 
     def moved(self, expr: Expr) -> str:
         """A call of a function, outside the one being written, that computes `expr`."""
-        names = sorted(map(local, free_locals(expr)))
+        return self.moved_body(expr, (), lambda: self.flow(expr, None), expr.at)
+
+    def moved_body(self, syntax: object, temps: tuple[str, ...], body: Callable[[], None], at: int) -> str:
+        """The same for any statements: `syntax` is what they are made of, `temps` the temporaries that they use."""
+        names = ", ".join([*temps, *sorted(map(local, free_locals(syntax)))])
         name = f"{self.prefix}_{self.temp()[1:]}"
-        self.function(f"def {name}({', '.join(names)}):", expr.at, _nothing, expr)
-        return f"{name}({', '.join(names)})"
+        outer, self.out = self.out, Writer()
+        self.out.open(f"def {name}({names}):", at)
+        body()
+        self.done.append(self.out)
+        self.out = outer
+        return f"{name}({names})"
 
     # ---- expressions --------------------------------------------------------------------------
 

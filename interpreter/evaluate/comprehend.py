@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kiln.interpreter.evaluate.emit import local
+from kiln.interpreter.evaluate.emit import BLOCKS, DEEP, local
 from kiln.interpreter.evaluate.patterns import matching
 from kiln.interpreter.evaluate.walk import makes_closures
 from kiln.lang.core import BindPattern, Comprehend, ForClause, SpreadItem
@@ -30,6 +30,11 @@ def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:
         _add(self, e, made)
         return
     clause = e.clauses[place]
+    if self.out.depth > DEEP or self.out.blocks > BLOCKS:
+        rest_of = (e.key, e.item, e.clauses[place:])
+        call = self.moved_body(rest_of, (made,), lambda: _clause(self, e, place, made), e.at)
+        self.out.line(call, e.at)
+        return
     if not isinstance(clause, ForClause):
         self.out.open(f"if {self.small(clause.condition)}:", clause.condition.at)
         _clause(self, e, place + 1, made)

@@ -8,7 +8,6 @@ from kiln.interpreter.evaluate.patterns import binders
 from kiln.lang.core import (
     CoreArm,
     CoreParam,
-    Expr,
     ForClause,
     Function,
     LetIn,
@@ -17,11 +16,14 @@ from kiln.lang.core import (
 )
 
 
-def free_locals(expr: Expr) -> set[str]:
-    """The locals that `expr` uses and does not bind: each binder's name occurs once in a declaration."""
+def free_locals(syntax: object) -> set[str]:
+    """The locals that an expression, or a tuple of parts of one, uses and does not bind.
+
+    Each binder's name occurs once in a declaration, so that where it is bound does not matter.
+    """
     used: set[str] = set()
     bound: set[str] = set()
-    pending: list[Any] = [expr]
+    pending: list[Any] = [syntax]
     while pending:
         node = pending.pop()
         kind = type(node)

@@ -19,8 +19,7 @@ GOLDEN = os.path.join(os.path.dirname(__file__), "golden", "mistakes.txt")
 
 
 @pytest.mark.parametrize("case", golden_cases(GOLDEN), ids=lambda case: str(case.place))
-def test_message(case: Golden, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(str(tmp_path))
+def test_message(case: Golden, tmp_path: object) -> None:
     program, module = evaluator(str(tmp_path), case.program, "app.kiln")
     with pytest.raises(EvaluationError) as caught:
         value = program.value(module, "x")
