@@ -23,7 +23,7 @@ def realise() -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command; the exit code. Writes to stdout and stderr."""
-    console = Console()
+    console = Console(json="--json" in argv)
     try:
         from kiln.commands import dispatch
 
@@ -47,7 +47,7 @@ def _fail(error: Exception, console: Console) -> int:
         return _bug(error, console)
     for problem in problems:
         show_problem(console, problem)
-    console.document("error", None, error=problem_json(problems[0]))
+    console.document(console.command or "error", None, error=problem_json(problems[0]))
     return problems[0].exit
 
 

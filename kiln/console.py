@@ -36,8 +36,15 @@ class Console:
     """Where messages and results go, and in what form."""
 
     def __init__(
-        self, *, json: bool = False, quiet: bool = False, verbose: bool = False, colour: str = "auto"
+        self,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        colour: str = "auto",
+        command: str = "",
     ) -> None:
+        self.command = command
         self.json = json
         self.quiet = quiet
         self.verbose = verbose

@@ -81,7 +81,11 @@ def overview() -> str:
 
 def _run(module: Any, args: Any, options: dict[str, Any]) -> int:
     console = Console(
-        json=options["json"], quiet=options["quiet"], verbose=options["verbose"], colour=options["color"]
+        json=options["json"],
+        quiet=options["quiet"],
+        verbose=options["verbose"],
+        colour=options["color"],
+        command=module.__name__.rpartition(".")[2],
     )
     _current.append(console)
     if options["directory"] is not None:

@@ -73,6 +73,8 @@ def quick_arguments(argv: list[str]) -> tuple[Options, dict[str, Any]] | None:
             return None
         else:
             options.targets.append(word)
+    if options.no_link and options.out_link is not None:
+        return None
     return (options, shared) if options.targets and options.jobs != 0 else None
 
 
