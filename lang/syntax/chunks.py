@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from kiln.lang.syntax import strings
 
 # A run of comment lines (one match, so that a long run costs one step), or a declaration's first character.
-_COLUMN_0: Final = re.compile(r"^(?:((?:#[^\n]*(?:\n|\Z))++)|[^\s#)\]}])", re.MULTILINE)
+_COLUMN_0: Final = re.compile(r"^(?:((?:#[^\n]*+(?:\n|\Z))+)|[^\s#)\]}])", re.MULTILINE)
 _DOC_LINE: Final = re.compile(r"^##(?!#)", re.MULTILINE)
-_DOC_BLOCK: Final = re.compile(r"^##(?!#)[^\n]*(?:\n##(?!#)[^\n]*)*+", re.MULTILINE)
-_BLANK: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*)*+")
+_DOC_BLOCK: Final = re.compile(r"^##(?!#)[^\n]*(?:\n##(?!#)[^\n]*+)*", re.MULTILINE)
+_BLANK: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*")
 
 
 class Part(NamedTuple):
