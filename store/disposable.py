@@ -10,9 +10,9 @@ It has an environment of its own, so that losing it loses nothing.
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import suppress
 
-from kiln.store.errors import StoreError
+from kiln.store.errors import Damaged, StoreError
 from kiln.store.index import Environment, Table
 from kiln.store.layout import Layout
 
@@ -31,7 +31,13 @@ class Memo:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._env: Environment | None = self._open()
+        self._env: Environment | None = None
+        try:
+            self._env = self._open()
+        except Damaged:
+            self._empty()
+        except StoreError:
+            return  # A full disk, say: work without it.
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         if self._env is None:
@@ -56,18 +62,14 @@ class Memo:
             self._env.close()
             self._env = None
 
-    def _open(self) -> Environment | None:
-        try:
-            return Environment.shared(self._layout, self._layout.disposable, _FIRST_MAP)
-        except StoreError:
-            return None
+    def _open(self) -> Environment:
+        return Environment.shared(self._layout, self._layout.disposable, _FIRST_MAP)
 
     def _empty(self) -> None:
         """Away with it; a process that has it open goes on with its own copy until it ends."""
         self.close()
         aside = f"{self._layout.trash}/disposable.{os.urandom(8).hex()}"
-        try:
+        with suppress(OSError):
             os.rename(self._layout.disposable, aside)
-        except OSError:
-            shutil.rmtree(self._layout.disposable, ignore_errors=True)
-        self._env = self._open()
+        with suppress(StoreError):
+            self._env = self._open()

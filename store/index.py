@@ -3,7 +3,8 @@
 The rules, which come from LMDB and from what went wrong for others:
 
 1. A process opens an environment once: LMDB's locks break otherwise. `Environment.shared` counts users.
-2. An environment is never used across fork: the child must open its own. Every access checks the process id.
+2. An environment is never used across fork: a fork waits until no transaction runs, the child closes what it
+   inherited and may open its own. Every access checks the process id.
 3. Never WRITEMAP: a full disk would then be a SIGBUS. Synchronous commits, as LMDB does by default.
 4. The map grows when it is full, and is read again when another process grew it. It can only be resized while
    this process has no transaction, so transactions are counted; a `view` must not be nested in another.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -29,6 +31,8 @@ T = TypeVar("T")
 FIRST_MAP = 32 << 20
 """Bytes of address space to begin with; doubled whenever it is full."""
 _READERS = 1024
+_FORK_LIMIT = 10.0
+"""Seconds that a fork waits for transactions of other threads."""
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -126,7 +130,7 @@ class Environment:
 
     _open: ClassVar[dict[str, Environment]] = {}  # guarded by _guard
     _inherited: ClassVar[list[Any]] = []
-    """What a forked child must not close: kept for ever, so that nothing finalises it."""
+    """What a forked child could not close: kept for ever, so that nothing finalises it."""
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, layout: Layout, path: str, first_map: int) -> None:
@@ -137,6 +141,7 @@ class Environment:
         self._state = threading.Condition()
         self._active = 0
         self._growing = False
+        self._quiet = False
         self._writing = threading.Lock()
         self._lock = FileLock(layout, f"{layout.locks}/{os.path.basename(path)}.write")
         self._env = self._load(first_map)
@@ -278,12 +283,47 @@ class Environment:
             return Damaged("the index is damaged", found=f"{self.path!r}: {text}", help="kiln store rebuild-index")
         return StoreError("the index cannot be used", found=f"{self.path!r}: {text}", help="kiln doctor")
 
-    @classmethod
-    def _after_fork(cls) -> None:
-        cls._inherited.extend(cls._open.values())
-        cls._inherited.extend(item._env for item in cls._open.values())
-        cls._open = {}
-        cls._guard = threading.Lock()
+    def _pause(self) -> None:
+        """Let no transaction begin, and wait for those that run; not for ever, should one of them be forking."""
+        deadline = time.monotonic() + _FORK_LIMIT
+        with self._state:
+            self._state.wait_for(lambda: not self._growing, _FORK_LIMIT)
+            self._growing = True
+            while self._active and (left := deadline - time.monotonic()) > 0:
+                self._state.wait(left)
+            self._quiet = not self._active
+
+    def _resume(self) -> None:
+        with self._state:
+            self._growing = False
+            self._state.notify_all()
 
 
-os.register_at_fork(after_in_child=Environment._after_fork)
+def _before_fork() -> None:
+    Environment._guard.acquire()
+    for item in Environment._open.values():
+        item._pause()
+
+
+def _after_fork_in_parent() -> None:
+    for item in Environment._open.values():
+        item._resume()
+    Environment._guard.release()
+
+
+def _after_fork_in_child() -> None:
+    """Close what was inherited, so that the child can open its own.
+
+    Closing also ends what transactions the library knows of, and would clear the parent's slots in the table of
+    readers with them: hence the pause. An environment that could not be paused is left open and useless.
+    """
+    for item in Environment._open.values():
+        if item._quiet:
+            item._env.close()
+        else:
+            Environment._inherited.append(item)
+    Environment._open.clear()
+    Environment._guard.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -51,6 +51,7 @@ class Store:
         self.root = layout.root
         self.store_dir = layout.store
         self._environment: Environment | None = index
+        self._pid = os.getpid()
         self._guard = threading.Lock()
         self._session: Session | None = None  # guarded by _guard
         self._memo: Memo | None = None  # guarded by _guard
@@ -80,7 +81,12 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Remove this process' temporary folders and let go of everything. Idempotent."""
+        """Remove this process' temporary folders and let go of everything. Idempotent.
+
+        In a forked child it does nothing: all of that is the parent's.
+        """
+        if self._pid != os.getpid():
+            return
         with self._guard:
             session, self._session = self._session, None
             memo, self._memo = self._memo, None
@@ -419,6 +425,8 @@ class Store:
         from kiln.store.session import Session
 
         with self._guard:
+            if self._pid != os.getpid():
+                raise StoreError("a store was used across a fork", help="open the store again in the child process")
             if self._session is None:
                 self._session = Session(self.layout)
             return self._session

@@ -113,9 +113,7 @@ def drv(text: str) -> DrvDigest:
 
 
 def claim_of(info: ObjectInfo, what: str, output: str = "out") -> Claim:
-    return make_claim(
-        resolved(what), OutputName.parse(output), info.id, info.root, info.size, info.references
-    )
+    return make_claim(resolved(what), OutputName.parse(output), info.id, info.root, info.size, info.references)
 
 
 def witness_of(claim: Claim, key: Key, envelope: bytes = b"{}") -> Witness:

@@ -14,11 +14,20 @@ from kiln.store.archive import canonical_tar
 from kiln.store.errors import Refused
 from kiln.store.store import Store
 
-TAR = (
-    "tar --create --format=pax --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 --mode=a=rX "
-    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime --hard-dereference "
-    "--blocking-factor=20"
-).split()
+TAR = [
+    "tar",
+    "--create",
+    "--format=pax",
+    "--sort=name",
+    "--owner=0",
+    "--group=0",
+    "--numeric-owner",
+    "--mtime=@1",
+    "--mode=a=rX",
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+    "--hard-dereference",
+    "--blocking-factor=20",
+]
 
 
 def gnu(path: str) -> bytes:
@@ -49,9 +58,9 @@ def test_equal_to_gnu_tar(place: str, tree: Tree) -> None:
     assert ours(f"{place}/tree") == gnu(f"{place}/tree")
 
 
-names = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=60
-).filter(lambda name: name not in (".", "..") and len(name.encode()) <= 200)
+names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=60).filter(
+    lambda name: name not in (".", "..") and len(name.encode()) <= 200
+)
 leaves = st.one_of(
     st.binary(max_size=2000),
     st.binary(max_size=20).map(Script),

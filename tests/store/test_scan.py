@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from hypothesis import given
@@ -32,7 +33,7 @@ def by_expression(data: bytes, targets: list[str]) -> list[tuple[int, bytes]]:
 def in_pieces(data: bytes, cuts: list[int], targets: list[str]) -> list[tuple[int, bytes]]:
     scanner = Scanner(targets)
     borders = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         scanner.feed(b"file", start, data[start:end])
     return [(hit.offset, hit.target) for hit in scanner.hits]
 
