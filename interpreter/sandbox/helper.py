@@ -45,7 +45,7 @@ class Launcher:
         return ours
 
     def close(self) -> None:
-        """End the launcher and every sandbox that it runs; wait until it has ended."""
+        """End the launcher, and so every sandbox that it runs; from any thread. Waits for the launcher alone."""
         self._control.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
@@ -70,6 +70,15 @@ def shared_launcher() -> Launcher:
         if _shared is None:
             _shared = Launcher()
         return _shared
+
+
+def close_shared_launcher() -> None:
+    """Kill every sandbox that this process's launcher runs, as after Ctrl-C; who follows one gets HelperDied."""
+    global _shared
+    with _guard:
+        launcher, _shared = _shared, None
+    if launcher is not None:
+        launcher.close()
 
 
 def _own_folder() -> str:

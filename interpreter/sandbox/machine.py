@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 _NEEDED = (5, 12)
+_KINDS = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"}
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -25,7 +26,7 @@ class Finding(NamedTuple):
 def check_machine(root: str = "/", uid: int | None = None) -> list[Finding]:
     """What stands in a sandbox's way here; `root` is where /proc is looked for, `uid` who asks (this process)."""
     user = os.geteuid() if uid is None else uid
-    findings = [_architecture(), check_kernel(os.uname().release), _limit(root), _filtered(root)]
+    findings = [_architecture(), check_kernel(os.uname().release), _kinds(root), _limit(root), _filtered(root)]
     if user != 0:
         findings += [_debian_switch(root), _apparmor(root), _masked_proc(root)]
     return [finding for finding in findings if finding is not None]
@@ -45,6 +46,19 @@ def check_kernel(release: str) -> Finding | None:
         return None
     needed = ".".join(map(str, _NEEDED))
     return Finding("kernel", True, f"Linux {release}", f"run Linux {needed} or newer, which has mount_setattr")
+
+
+def _kinds(root: str) -> Finding | None:
+    """A kernel can be built without some kinds of namespaces."""
+    try:
+        kinds = os.listdir(os.path.join(root, "proc/self/ns"))
+    except OSError:
+        return None
+    missing = sorted(_KINDS - set(kinds))
+    if not missing:
+        return None
+    options = ", ".join(f"CONFIG_{kind.upper()}_NS" for kind in missing)
+    return Finding("namespaces", True, f"no {', '.join(missing)} namespaces", f"run a kernel with {options}")
 
 
 def _limit(root: str) -> Finding | None:

@@ -2,6 +2,13 @@
 
 Part of the sandbox epoch (`kiln.interpreter.derivation.SANDBOX_EPOCH`): whatever changes here changes what a builder
 can observe, and raises the epoch.
+
+What a builder can still learn of its machine, because namespaces and a filter can't hide it: the date; the
+processor's instructions and speed; how many processors it may use (sched_getaffinity, /proc/self/status); the kind,
+size, device and inode numbers of the store's file system; in /proc/self/mountinfo where the store lies and who owns
+it; in /proc/self/cgroup and timens_offsets the names of control groups and the machine's uptime; its own niceness;
+how many supplementary groups a user has (as 65534, in /proc/self/status alone); the names, not the contents, of the
+files of /proc; random bytes. `kiln reproduce` varies these instead.
 """
 
 from __future__ import annotations

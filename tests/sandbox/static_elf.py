@@ -17,6 +17,9 @@ _SYSCALL, _INT80 = b"\x0f\x05", b"\xcd\x80"
 _SPIN = b"\xeb\xfe"
 
 
+_FORK, _PAUSE = 57, 34
+
+
 class Call(NamedTuple):
     """A system call: its number and up to six arguments; `old` makes it the i386 way."""
 
@@ -44,6 +47,28 @@ def repeats(call: Call) -> bytes:
     def code(data: _Data) -> bytes:
         body = _call(call, data)
         return body + b"\xe9" + struct.pack("<i", -len(body) - 5)
+
+    return _elf(code)
+
+
+def fills_up() -> bytes:
+    """A program that forks processes which stay, until the kernel refuses; it writes that result and stays too."""
+
+    def code(data: _Data) -> bytes:
+        pause = _call(Call(_PAUSE), data)
+        fork = _call(Call(_FORK), data)
+        # test rax, rax; jg: back to fork in the parent; js: over the pause where the kernel refused
+        back = -(len(fork) + 3 + 2)
+        return (
+            fork
+            + b"\x48\x85\xc0"
+            + b"\x7f"
+            + struct.pack("<b", back)
+            + b"\x78"
+            + bytes([len(pause)])
+            + pause
+            + (_report(data) + pause)
+        )
 
     return _elf(code)
 

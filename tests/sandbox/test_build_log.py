@@ -14,7 +14,7 @@ from kiln.interpreter.sandbox.logs import FLUSH_BYTES, LogReader, LogWriter, Not
 
 
 @given(st.lists(st.binary(max_size=300) | st.just(b"x" * FLUSH_BYTES * 2), max_size=8))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_what_is_written_is_read(tmp_path_factory, pieces):
     path = str(tmp_path_factory.mktemp("log") / "log")
     with LogWriter(path) as log:

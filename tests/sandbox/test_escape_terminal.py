@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiln.interpreter.sandbox.escape import escape_for_terminal
@@ -33,6 +33,7 @@ def test_the_text_that_is_shown(data):
     assert escape_for_terminal(data) == SHOWN[data]
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text().map(str.encode))
 def test_nothing_that_a_terminal_obeys_is_left(data):
     shown = escape_for_terminal(data)

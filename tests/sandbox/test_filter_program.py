@@ -6,7 +6,7 @@ import errno
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiln.interpreter.sandbox import seccomp
@@ -67,6 +67,7 @@ interesting = st.sampled_from([0, 1, 2, 3, 10, 16, 40, 0o100, 0o644, 0o4755, 0o2
 arguments = st.tuples(*[interesting | st.integers(0, 2**64 - 1)] * 6)
 
 
+@settings(deadline=None)
 @given(number=st.integers(0, 600) | st.sampled_from(sorted(seccomp.RULES)), args=arguments, ask=st.booleans())
 def test_the_program_decides_as_its_table(number, args, ask):
     assert run(PROGRAMS[ask], number, args) == expected(number, args, ask)
@@ -88,6 +89,7 @@ def test_x32_has_no_calls(number):
     assert run(PROGRAMS[True], X32 + number) == seccomp.RET_ERRNO | errno.ENOSYS
 
 
+@settings(deadline=None)
 @given(
     rules=st.dictionaries(
         st.integers(0, 99),

@@ -58,6 +58,21 @@ def test_a_killed_ancestor_takes_the_build_along(room, depth):
         assert isinstance(caught[0], HelperDied)
 
 
+def test_closing_the_launcher_ends_its_builds(room):
+    """What Kiln's main thread does after Ctrl-C, while others follow their builds."""
+    spec = room.spec((str(room.add_file("program", static_elf.spins())),))
+    launcher = Launcher()
+    room._launcher = launcher
+    caught: list[object] = []
+    beside = threading.Thread(target=_catch, args=(room, spec, caught))
+    beside.start()
+    tree = _wait_for_tree(launcher.pid)
+    launcher.close()
+    beside.join()
+    _wait_until_dead(tree)
+    assert isinstance(caught[0], HelperDied)
+
+
 def test_an_exception_in_the_logs_reader_kills_the_build(room):
     class Full(Exception):
         pass

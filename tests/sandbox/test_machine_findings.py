@@ -10,6 +10,8 @@ from test_sandbox_plan import SPEC
 
 from kiln.interpreter.sandbox import diagnose, machine
 from kiln.interpreter.sandbox.errors import NamespacesRefused, ProgramMissing, SetupFailed
+from kiln.interpreter.sandbox.run import build_identity
+from kiln.interpreter.sandbox.trial import try_sandbox
 
 GOOD = {
     "proc/sys/user/max_user_namespaces": "15000\n",
@@ -70,6 +72,19 @@ def test_an_obstacle_is_named_with_its_switch(fake, name):
 def test_what_binds_users_alone_does_not_bind_root(fake, name):
     path, text, _ = OBSTACLES[name]
     assert machine.check_machine(fake({path: text}), uid=0) == []
+
+
+def test_a_kernel_without_a_kind_of_namespace(fake, tmp_path):
+    root = fake({f"proc/self/ns/{kind}": "" for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")})
+    (finding,) = machine.check_machine(root, uid=1000)
+    assert (finding.found, finding.remedy) == ("no time namespaces", "run a kernel with CONFIG_TIME_NS")
+
+
+@pytest.mark.needs_namespaces
+def test_the_doctors_trial_starts_a_sandbox(room):
+    result = try_sandbox(room.folder, build_identity(room.store))
+    assert result.ok and all(result.enforced.values()) and result.degraded == ()
+    assert os.listdir(room.folder) == ["store"]
 
 
 @pytest.mark.parametrize("release, found", [("5.11.22-generic", True), ("5.12.0", False), ("6.1.0-18-amd64", False)])
