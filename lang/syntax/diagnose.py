@@ -90,9 +90,9 @@ def _next_declaration(s: Situation) -> m.Mistake | None:
 
 
 def _branch(s: Situation) -> m.Mistake | None:
-    if s.accepts("then"):
-        return m.MissingThen(s.start, s.end, s.tokens.starts[s.keyword[1]])
-    if s.accepts("else") and s.keyword[0] == "then" and s.before in OPERAND_ENDS:
+    if s.accepts("then") and s.before in OPERAND_ENDS:
+        return m.MissingThen(s.start, s.end, s.tokens.starts[s.token_of("if")])
+    if s.accepts("else") and s.keyword == "then" and s.before in OPERAND_ENDS:
         return m.MissingElse(s.before_end, s.before_end, s.tokens.starts[s.token_of("if")])
     return None
 
@@ -134,7 +134,7 @@ def _missing_separator(s: Situation) -> m.Mistake | None:
     if s.frame is not None and s.accepts(","):
         return _separated(s, ",", s.frame.where)
     if s.accepts(";") and s.new_line:
-        where = "a `let`" if s.keyword[0] == "let" else s.frame.where if s.frame else "a declaration"
+        where = "a `let`" if s.keyword == "let" else s.frame.where if s.frame else "a declaration"
         return _separated(s, ";", where)
     if s.before in ("NAME", "UNAME") and not s.new_line and s.accepts("("):
         return m.CallWithoutParentheses(s.start, s.end, s.spelling(s.index - 1), s.spelling(s.index))
@@ -164,9 +164,9 @@ def _advice(s: Situation) -> str:
         return 'an import is `import "std/c" as c;` or `import { a, B } from "./lib.kiln";`'
     if s.declaration == "test" and s.index < 3:
         return 'a test is `test "what it shows" = 1 + 1 == 2;`'
-    if s.accepts("=>") and s.keyword[0] == "fn":
+    if s.accepts("=>") and s.keyword == "fn":
         return "a function is `fn(x) => e`; after `->` stands the type of its result, `fn(x) -> Int => e`"
-    if s.keyword[0] == "assert" and s.accepts("else"):
+    if s.keyword == "assert" and s.accepts("else"):
         return '`assert c else "what is wrong"; e`'
     return ""
 

@@ -191,8 +191,7 @@ def separator(s: Situation) -> m.Mistake | None:
         if finished:
             return unclosed(s)
     if s.found == "," and s.accepts(";"):
-        keyword, _ = s.keyword
-        where = "a `let`" if keyword == "let" else s.frame.where if s.frame else ""
+        where = "a `let`" if s.keyword == "let" else s.frame.where if s.frame else ""
         return m.WrongSign(s.start, s.end, ",", ";", where or "a declaration", "")
     return None
 

@@ -180,15 +180,15 @@ class Situation:
         return self.frame.item if self.frame is not None else ""
 
     @cached_property
-    def keyword(self) -> tuple[str, int]:
-        """The innermost keyword whose construct is unfinished, inside the innermost bracket, and its token; or ""."""
+    def keyword(self) -> str:
+        """The innermost keyword whose construct is unfinished, inside the innermost bracket; or ""."""
         for depth in self._open_symbols():
             kind = self._symbol(depth)
             if kind in OPENERS:
                 break
             if self.table.symbols[kind] in _UNFINISHED:
-                return self.table.symbols[kind], self._first[depth]
-        return "", 0
+                return self.table.symbols[kind]
+        return ""
 
     def token_of(self, name: str) -> int:
         """The token of the innermost unfinished keyword of that name; the present one if there is none."""

@@ -38,16 +38,19 @@ def check_report(report: Report, text: str) -> None:
 
 
 @given(st.text(max_size=200))
+@settings(deadline=None)
 def test_no_text_raises(text: str) -> None:
     check(text)
 
 
 @given(st.text(alphabet='%{}"\\$ush\n adD810\r\t', max_size=80))
+@settings(deadline=None)
 def test_no_string_raises(text: str) -> None:
     check('let x = "' + text + '";\nlet y = sh"""' + text)
 
 
 @given(st.integers(0, 0x120000), st.integers(0, 8))
+@settings(deadline=None)
 def test_each_escape_is_a_character_or_a_mistake(code: int, zeros: int) -> None:
     decl = parse_chunk(f'let x = "\\u{{{"0" * zeros}{code:x}}}";')
     good = 0 < code < 0xD800 or 0xE000 <= code <= 0x10FFFF
@@ -59,7 +62,7 @@ def test_each_escape_is_a_character_or_a_mistake(code: int, zeros: int) -> None:
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=30), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_row_of_tokens_raises(words: list[str], spaced: bool) -> None:
     check((" " if spaced else "").join(words))
 
@@ -68,12 +71,13 @@ def test_no_row_of_tokens_raises(words: list[str], spaced: bool) -> None:
     st.sampled_from(["let x = ", "fn f(", "type T = ", "set S(a) { ", "import ", "let x = match a { "]),
     st.lists(st.sampled_from(WORDS), max_size=12),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_row_of_tokens_raises_inside_a_declaration(start: str, words: list[str]) -> None:
     check(start + " ".join(words))
 
 
 @given(st.binary(max_size=100))
+@settings(deadline=None)
 def test_no_bytes_raise(data: bytes) -> None:
     try:
         text = decode_source("a.kiln", data)
@@ -84,7 +88,7 @@ def test_no_bytes_raise(data: bytes) -> None:
 
 
 @given(st.sampled_from(CHUNKS), st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_one_wrong_token_costs_one_declaration(chunk: str, data: st.DataObject) -> None:
     tokens = lex(chunk)
     index = data.draw(st.integers(0, len(tokens.kinds) - 2))
@@ -98,12 +102,13 @@ def test_one_wrong_token_costs_one_declaration(chunk: str, data: st.DataObject) 
     found = [name.text for name in names if name is not None]
     # a quote or a bracket too many can't reach over column 0
     assert found[-1] == "after"
-    # without its first word it goes on with the declaration before, as an indented line does
-    assert found[0] == "before" or index == 0
+    # without its first word (behind the documentation) it is an indented line of the declaration before
+    assert found[0] == "before" or index <= 1
     check(text)
 
 
 @given(st.sampled_from(CHUNKS), st.data())
+@settings(deadline=None)
 def test_layout_between_tokens_means_nothing(chunk: str, data: st.DataObject) -> None:
     tokens = lex(chunk)
     blanks = st.sampled_from([" ", "\n  ", "\t", "  # why\n ", "\r\n "])
