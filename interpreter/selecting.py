@@ -5,7 +5,8 @@ any number of folders; what a pattern says of a folder holds for all below it. `
 files at and below the source's folder and leaves out `.git`; what a user's own git configuration ignores is not
 asked, since a result must not depend on it.
 
-With `include`, a folder is entered where something below it may match, and stays even where nothing did.
+With `include`, only folders that hold something that is taken are kept, so that an empty folder beside the sources
+changes nothing.
 """
 
 from __future__ import annotations
@@ -27,22 +28,47 @@ def selector(folder: str, selection: Selection) -> Select | None:
     """The filter that a selection stands for; None where it takes everything."""
     if not (selection.include or selection.exclude or selection.gitignore):
         return None
+    allowed = _allowed(folder, selection)
+    return _including(folder, selection, allowed) if selection.include else allowed
+
+
+def _allowed(folder: str, selection: Selection) -> Select:
+    """What neither `exclude` nor an ignore file leaves out."""
     from pathspec import GitIgnoreSpec
 
-    taken = GitIgnoreSpec.from_lines(selection.include) if selection.include else None
     left_out = GitIgnoreSpec.from_lines(selection.exclude)
     ignored = _Ignored(folder) if selection.gitignore else None
 
     def select(path: bytes, is_directory: bool) -> bool:
-        if not path:
-            return True
         name = os.fsdecode(path)
         shown = name + "/" if is_directory else name
-        if left_out.match_file(shown) or (ignored is not None and ignored.match(name, is_directory)):
-            return False
-        return taken is None or is_directory or taken.match_file(name)
+        if not path:
+            return True
+        return not (left_out.match_file(shown) or (ignored is not None and ignored.match(name, is_directory)))
 
     return select
+
+
+def _including(folder: str, selection: Selection, allowed: Select) -> Select:
+    """What is allowed and included, and the folders above it."""
+    from pathspec import GitIgnoreSpec
+
+    wanted = GitIgnoreSpec.from_lines(selection.include)
+    taken: set[bytes] = set()
+    root = os.fsencode(folder)
+    for here, folders, files in os.walk(root):
+        prefix = b"" if here == root else os.path.relpath(here, root) + b"/"
+        links = [name for name in folders if os.path.islink(os.path.join(here, name))]
+        folders[:] = [name for name in folders if name not in links and allowed(prefix + name, True)]
+        for name in (*files, *links):
+            if allowed(prefix + name, False) and wanted.match_file(os.fsdecode(prefix + name)):
+                taken.update(_with_parents(prefix + name))
+    return lambda path, is_directory: not path or path in taken
+
+
+def _with_parents(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 class _Ignored:

@@ -59,8 +59,16 @@ def dispatch(argv: list[str], console: Console) -> int:
         quick = module.quick_arguments(rest)
         if quick is not None:
             return _run(module, *quick)
-    args = _parser(name, module).parse_args(rest)
+    own, passed = _split(rest) if name == "run" else (rest, [])
+    args = _parser(name, module).parse_args(own)
+    args.passed = passed
     return _run(module, args, _globals_of(args))
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before `--` and what stands behind it."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
 
 
 def overview() -> str:

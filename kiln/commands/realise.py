@@ -126,11 +126,11 @@ def run(args: Any, context: Context) -> int:
 
 def _report(asked: Asked, plan: Plan, args: Any, context: Context) -> None:
     rows = [_row(target, plan, context) for target in asked.wanted]
-    if not args.no_link:
-        _link(rows, args.out_link or "result", context)
     context.end_progress()
     for row in rows:
         context.console.result(row["physical"])
+    if not args.no_link:
+        _link(rows, args.out_link or "result", context)
     context.console.document("realise", {"results": rows} if context.console.json else None)
 
 

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="FILE[#attribute]")
     parser.add_argument("-j", dest="jobs", type=int, metavar="N", help="builds at once; by default one a core")
     parser.add_argument("--program", metavar="NAME", help="which of several under bin/")
-    parser.add_argument("args", nargs="*", metavar="ARGS", help="what follows -- goes to the program")
+    parser.epilog = "What follows -- goes to the program."
     parser.set_defaults(trace=None, offline=False, keep_going=False)
 
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     store_dir = store.store_dir
     context.close()
     enter_view(store_dir)
-    exec_program(logical, args.args)
+    exec_program(logical, args.passed)
 
 
 def _runnable(targets: list[Target]) -> Target:

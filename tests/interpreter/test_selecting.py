@@ -9,7 +9,16 @@ import pytest
 from kiln.interpreter.evaluate.packages import Selection
 from kiln.interpreter.selecting import selector
 
-TREE = [".git/HEAD", ".gitignore", "Makefile", "build/a.o", "src/a.c", "src/a.o", "src/deep/.gitignore", "src/deep/keep.o"]
+TREE = [
+    ".git/HEAD",
+    ".gitignore",
+    "Makefile",
+    "build/a.o",
+    "src/a.c",
+    "src/a.o",
+    "src/deep/.gitignore",
+    "src/deep/keep.o",
+]
 
 CASES = [
     (Selection(), TREE),
@@ -28,6 +37,16 @@ def test_selection(tmp_path: object, selection: Selection, expected: list[str]) 
         with open(os.path.join(root, name), "w", encoding="utf-8") as file:
             file.write({".gitignore": "/build/\n*.o\n", "src/deep/.gitignore": "!keep.o\n"}.get(name, ""))
     assert _walk(root, selection) == sorted(expected)
+
+
+def test_a_folder_in_which_nothing_is_taken_is_left_out(tmp_path: object) -> None:
+    root = str(tmp_path)
+    os.makedirs(os.path.join(root, "src", "empty"))
+    with open(os.path.join(root, "src", "a.c"), "w", encoding="utf-8"):
+        pass
+    select = selector(root, Selection(include=("*.c",)))
+    assert select is not None
+    assert [select(path, True) for path in (b"src", b"src/empty")] == [True, False]
 
 
 def _walk(root: str, selection: Selection) -> list[str]:
