@@ -67,8 +67,10 @@ def _missing(rows: list[list[CorePattern]], width: int, variants: Variants) -> l
     if width == 0:
         return None if rows else []
     heads, whole = _heads(rows, variants)
+    many = len(heads) > _FEW and isinstance(heads[0].key, tuple)
+    narrow = _by_constant(rows) if many else None
     for head in heads:
-        narrowed = _specialised(rows, head)
+        narrowed = _specialised(rows, head) if narrow is None else narrow.get(head.key, [])
         found = _missing(narrowed, head.arity + width - 1, variants)
         if found is not None:
             return [_written(head, found[: head.arity]), *found[head.arity :]]
@@ -76,6 +78,26 @@ def _missing(rows: list[list[CorePattern]], width: int, variants: Variants) -> l
         return None
     found = _missing([list(r[1:]) for r in _opened(rows) if _is_any(r[0])], width - 1, variants)
     return None if found is None else [_other(rows, heads, variants), *found]
+
+
+_FEW = 16
+
+
+def _by_constant(rows: Matrix) -> dict[object, list[list[CorePattern]]]:
+    """`_specialised` for every constant at once: a match over many strings would be quadratic without."""
+    found: dict[object, list[list[CorePattern]]] = {}
+    opened = list(_opened(rows))
+    for row in opened:
+        if isinstance(row[0], EqualPattern):
+            found.setdefault((type(row[0].value), row[0].value), [])
+    for row in opened:
+        rest = list(row[1:])
+        if isinstance(row[0], EqualPattern):
+            found[type(row[0].value), row[0].value].append(rest)
+        else:
+            for group in found.values():
+                group.append(rest)
+    return found
 
 
 def _useful(rows: list[list[CorePattern]], row: list[CorePattern], variants: Variants) -> bool:

@@ -593,14 +593,6 @@ class ListNotBare:
 
 
 @dataclass(frozen=True, slots=True)
-class RawOutsideShell:
-    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
-        return Message(
-            "K0342", "`raw` is only for a hole of a shell script", help="elsewhere nothing is quoted: leave it out"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class UnknownTag:
     tag: str
 
@@ -612,7 +604,7 @@ class UnknownTag:
 class UnclosedQuote:
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message(
-            "K0345",
+            "K0342",
             "the quotes of this script don't close",
             "a \"…\", '…' or here-document goes to its end",
             help="close it inside the same sh string",

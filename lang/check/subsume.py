@@ -172,9 +172,13 @@ def _take(left: list[FnParam], want: FnParam) -> FnParam | None:
 
 # ---- result first -----------------------------------------------------------------------------
 
+_INVARIANT = {"Drv": 0, "Pkg": 1}
+"""How many arguments may be bound from a result: outputs may be coerced, so theirs may not."""
+
 
 def bind_result(world: World, result: Type, wanted: Type) -> None:
-    """Bind the variables of a callee's `result` from the type that is wanted of the call.
+    """Bind the variables of a callee's `result` from the type that is wanted of the call: before its arguments are
+    looked at, so that they are checked against what is wanted in the end.
 
     Walks both together through equal constructors: into R of a Pkg but not into O, and never into a Drv, since
     outputs may be coerced. A binding that fails is undone and passed over: the arguments decide then.
@@ -185,9 +189,8 @@ def bind_result(world: World, result: Type, wanted: Type) -> None:
     if type(result) is TVar:
         if result.rigid is None and result.kind == "type":
             _try_bind(world, result, wanted)
-    elif type(result) is Con and type(wanted) is Con and result.name == wanted.name and result.name != "Drv":
-        pairs = zip(result.args, wanted.args, strict=True)
-        for a, b in [next(pairs)] if result.name == "Pkg" else pairs:
+    elif type(result) is Con and type(wanted) is Con and result.name == wanted.name:
+        for a, b in list(zip(result.args, wanted.args, strict=True))[: _INVARIANT.get(result.name)]:
             if type(a) is Row and type(b) is Row:
                 _bind_result_row(world, a, b)
             elif not isinstance(a, Row) and not isinstance(b, Row):
