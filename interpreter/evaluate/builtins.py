@@ -6,7 +6,6 @@ Python code, never from C, so that Kiln's recursion goes through them without us
 
 from __future__ import annotations
 
-import os.path
 import posixpath
 import re
 from collections.abc import Callable
@@ -101,8 +100,9 @@ def source_file(path: PathOf, name: Variant) -> OutValue:
 def _source_name(path: PathOf, name: Variant) -> str:
     if type(name) is SOME_CLASS:
         return store_name(name._0, "source")  # type: ignore[attr-defined]
-    bare = _UNNAMEABLE.sub("-", os.path.basename(path.path)).lstrip(".")
-    return bare[:200] or "source"
+    # From the text alone: `.` would be the name of the folder that a checkout happens to lie in.
+    bare = posixpath.basename(posixpath.normpath(path.text))
+    return _UNNAMEABLE.sub("-", bare).lstrip(".")[:200] or "source"
 
 
 # ---- lists ------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class Evaluator:
             found = list(self._targets(value, label))
             if not found:
                 name = f"`{label}`" if label else "this value"
-                raise Failure(NotBuildable(f"{name} is nothing that can be built: it is {_noun(value)}", ()))
+                raise Failure(NotBuildable(f"{name} is nothing that can be built: it {_nature(value)}", ()))
             return found
 
         return self._run(find)
@@ -284,20 +284,20 @@ def _unknown(name: str, where: str, choices: Sequence[str]) -> UnknownAttribute:
     return UnknownAttribute(name, where, nearest[0] if nearest else None, tuple(choices))
 
 
-def _noun(value: Any) -> str:
+def _nature(value: Any) -> str:
     match value:
         case bool():
-            return "a Bool"
+            return "is a Bool"
         case int():
-            return "an Int"
+            return "is an Int"
         case str():
-            return "a Str"
+            return "is a Str"
         case tuple() | dict() | Record() | SetValue():
-            return "without packages or outputs"
+            return "holds no package or output"
         case _ if callable(value):
-            return "a function"
+            return "is a function"
         case _:
-            return "plain data"
+            return "is plain data"
 
 
 __all__ = ["EvaluationError", "Evaluator", "Target", "Verdict"]

@@ -25,7 +25,9 @@ from kiln.interpreter.evaluate.units import Linker, Spot
 from kiln.interpreter.imports import is_library
 from kiln.lang.report import CompileError, Place, Report
 
-_TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*|\d+|\"[^\"\n]*\"?|`[^`\n]*`?|.", re.DOTALL)
+_TOKEN = re.compile(
+    r"""[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|\d+|"[^"\n]*"?|`[^`\n]*`?|[=!<>]=|&&|\|\||\+\+|\|>|.""", re.DOTALL
+)
 _SHOWN: Final = 14
 _PERIODS: Final = (1, 2, 3, 4)
 
