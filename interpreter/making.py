@@ -95,17 +95,23 @@ def _build(workshop: Workshop, making: Making, drv: Derivation) -> Made:
 
 def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
     from kiln.interpreter.events import StepProgress, Warned
+    from kiln.interpreter.fetch.errors import FetchError
     from kiln.interpreter.fetch.fetch import fetch_fixed
 
     started = time.time()
     folder = workshop.store.new_temp("fetch")
-    fetched = fetch_fixed(
-        fixed,
-        making.sources,
-        os.path.join(folder, "file"),
-        workshop.fetch_config(),
-        lambda progress: workshop.emit(StepProgress(making.key, progress.done, progress.total)),
-    )
+    try:
+        fetched = fetch_fixed(
+            fixed,
+            making.sources,
+            os.path.join(folder, "file"),
+            workshop.fetch_config(),
+            lambda progress: workshop.emit(StepProgress(making.key, progress.done, progress.total)),
+        )
+    except FetchError as error:
+        if making.place is not None:
+            error.notes = (f"pinned at {making.place}", *error.notes)
+        raise
     for warning in fetched.warnings:
         workshop.emit(Warned(warning))
     os.chmod(fetched.path, 0o555 if fixed.executable else 0o444)

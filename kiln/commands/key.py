@@ -9,9 +9,10 @@ from kiln.context import Context
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    show = actions.add_parser("show", help="print the public key; the first use makes one")
-    form = show.add_mutually_exclusive_group()
+    parser.add_argument(
+        "action", choices=("show",), metavar="ACTION", help="show: print the public key; the first use makes one"
+    )
+    form = parser.add_mutually_exclusive_group()
     form.add_argument("--pem", action="store_true", help="as PEM (SubjectPublicKeyInfo), for other people's tools")
     form.add_argument("--trust", action="store_true", help="as a line for a trusted-keys file")
 
