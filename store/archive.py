@@ -42,7 +42,7 @@ def canonical_tar(path: str, write: Write) -> int:
     """Write the archive of the directory at `path` piece by piece; how many bytes it has.
 
     Raises Refused where `path` is no directory, StoreError when it cannot be read. Modes and times on disk do
-    not matter: what may be executed by its owner is archived as 0555, everything else as 0444.
+    not matter: what anybody may execute is archived as 0555, everything else as 0444.
     """
     total = 0
     for piece in tar_pieces(path):
@@ -112,10 +112,11 @@ def _headers(member: _Member) -> bytes:
 
 
 def _extended_records(member: _Member) -> Iterator[bytes]:
-    if len(member.name) > _NAME_BYTES or not member.name.isascii():
-        yield _record(b"path", member.name)
+    """In the order in which GNU tar writes them."""
     if len(member.target) > _NAME_BYTES:
         yield _record(b"linkpath", member.target)
+    if len(member.name) > _NAME_BYTES or not member.name.isascii():
+        yield _record(b"path", member.name)
     if member.size >= _LARGEST:
         yield _record(b"size", b"%d" % member.size)
 

@@ -47,6 +47,7 @@ TREES: dict[str, Tree] = {
     "order": {"a": {"b": b"1"}, "a-b": b"2", "a.b": b"3", "aa": b"4", "A": b"5", "a0": {"z": b"6"}},
     "long name": {"n" * 200: b"1", "d" * 120: {"e" * 120: {"f" * 120: b"2", "g": Link("t")}}},
     "hundred": {"n" * 98: b"1", "n" * 97: b"1", "n" * 99: b"2", "m" * 97: {}, "m" * 98: {}},
+    "both": {"é" * 60: Link("ü" * 60), "é": Link("t" * 200)},
     "link target": {"a": Link("t" * 100), "b": Link("t" * 101), "c": Link("é" * 30)},
     "bytes": {b"\xff\xfe": b"1", "é".encode(): b"2", "日本語".encode(): {b"\x80": Link(b"\xff")}, b"new\nline": b""},
 }

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,8 @@ def interpreter_for(uid: int) -> tuple[list[str], dict[str, str]]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as an ordinary user already")
-def test_every_store_test_passes_as_an_ordinary_user(tmp_path: Path) -> None:
-    home = Path("/tmp") / f"kiln-store-tests-{os.getpid()}"
+def test_every_store_test_passes_as_an_ordinary_user() -> None:
+    home = Path(tempfile.gettempdir()) / f"kiln-store-tests-{os.getpid()}"
     home.mkdir(mode=0o700)
     os.chown(home, NOBODY, NOBODY)
     try:
@@ -64,7 +65,7 @@ def test_every_store_test_passes_as_an_ordinary_user(tmp_path: Path) -> None:
         answer = subprocess.run(
             [
                 *command,
-                *("-m", "pytest", "tests/store", "-q", "-p", "no:cacheprovider"),
+                *("-m", "pytest", "tests/store", "-p", "no:cacheprovider"),
                 *("--basetemp", str(home / "tests")),
             ],
             user=NOBODY,
