@@ -110,3 +110,33 @@ def test_the_call_ends_as_it_must(answers, name):
         assert found == wanted
     else:
         assert found == -wanted, errno.errorcode.get(-found, found)
+
+
+def test_where_no_listener_is_to_be_had_the_result_says_so(room):
+    """A process has at most one listening filter above it, and a container's may be that one."""
+    import json
+    import os
+
+    from kiln.interpreter.sandbox.helper import Launcher
+    from kiln.interpreter.sandbox.seccomp import RET_ALLOW, Instruction, encode
+
+    program = room.add_file("program", static_elf.exits(0))
+    spec = room.spec((str(program),))
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+            allow = encode((Instruction(6, 0, 0, RET_ALLOW),))
+            syscalls.install_filter(allow, syscalls.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+            with Launcher() as room._launcher:
+                result = room.run_spec(spec).result
+            os.write(writing, json.dumps([result.status, result.enforced, result.degraded]).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        status, enforced, degraded = json.load(file)
+    os.waitpid(pid, 0)
+    assert status == "ok" and degraded == ["the kernel's release and the memory's size are the host's"]
+    assert [name for name, holds in enforced.items() if not holds] == ["host_hidden"]
