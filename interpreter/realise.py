@@ -127,6 +127,10 @@ def _run(workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going:
     needs: Mapping[DrvDigest, Sequence[DrvDigest]] = {
         drv: [item.drv for item in drv_inputs(graph, drv) if item.drv in running] for drv in plan.todo
     }
+    if any(step_kind(graph[drv]) == "build" for drv in plan.todo):
+        from kiln.interpreter.sandbox.helper import shared_launcher
+
+        shared_launcher()  # it starts while the first steps fetch and unpack
     runner = _Runner(workshop, graph, plan, tally)
     return Scheduler(
         plan.todo,

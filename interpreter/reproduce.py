@@ -93,6 +93,8 @@ def reproduce(workshop: Workshop, closure: Closure, others: Sequence[Store]) -> 
     _lend_sources(workshop, steps, others)
     runner = _Runner(workshop, steps, others)
     failure = runner.run()
+    if failure is not None and not isinstance(failure, _Differs | OSError) and not hasattr(failure, "code"):
+        raise failure  # a bug, and no verdict
     differs = failure.replayed if isinstance(failure, _Differs) else None
     found = runner.replayed.get(closure.target)
     verdict = _verdict(workshop, steps[closure.target], found, _reason(failure))

@@ -49,9 +49,10 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     closure = workshop.store.closure(item.id for item in drv.inputs if isinstance(item, SourceObject))
     spec = _spec(workshop, making, drv, folder, closure)
     log = _Log(workshop, making, log_path(workshop, drv))
+    identity = build_identity(workshop.store.store_dir)
     started = time.time()
     try:
-        result = run_sandbox(spec, build_identity(workshop.store.store_dir), log=log.write)
+        result = run_sandbox(spec, identity, log=log.write, mount_points=workshop.mount_points())
     finally:
         log.close()
     _check(workshop, making, drv, result, log, folder)

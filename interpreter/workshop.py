@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from kiln.store.store import Store
 
 if TYPE_CHECKING:
     from kiln.interpreter.fetch.config import FetchConfig
+    from kiln.interpreter.sandbox.mountpoints import MountPoints
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Workshop:
     """Roots of other stores of this machine, from which objects may be copied by digest."""
     guard: threading.Lock = field(default_factory=threading.Lock)
     _config: FetchConfig | None = None
+    _mount_points: MountPoints | None = None
 
     def _keep_dir(self) -> str:
         """Where a file that came and was not the pinned one is kept for a look; never admitted."""
@@ -44,11 +47,20 @@ class Workshop:
         with self.guard:
             self.sink(event)
 
+    def mount_points(self) -> MountPoints:
+        """Where sandboxes of this process show their inputs: kept from one to the next."""
+        from kiln.interpreter.sandbox.mountpoints import MountPoints
+
+        with self.guard:
+            if self._mount_points is None:
+                folder = self.store.new_temp("mounts")
+                os.chmod(folder, 0o755)
+                self._mount_points = MountPoints(folder)
+            return self._mount_points
+
     def fetch_config(self) -> FetchConfig:
         """Mirrors and limits of this user. Raises BadConfig."""
         if self._config is None:
-            import os
-
             from kiln.interpreter.fetch.config import load_config
 
             self._config = load_config(os.environ, offline=self.offline, keep_dir=self._keep_dir())

@@ -39,6 +39,7 @@ _EXACT = {
     "K0703": Exit.HASH,
     "K0704": Exit.BUILD,
     "K0705": Exit.BUILD,
+    "K0803": Exit.BUILD,
 }
 _GROUPS = {
     "K01": Exit.LANGUAGE,

@@ -8,6 +8,9 @@ import sys
 
 from kiln.context import Context
 from kiln.exits import Exit
+from kiln.interpreter.sandbox.errors import SandboxError
+from kiln.interpreter.sandbox.result import SandboxResult
+from kiln.store.store import Store
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +30,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for finding in findings:
         console.result(f"{'✘' if finding.blocking else '·'} {finding.name}: {finding.found}")
         console.result(f"  remedy: {finding.remedy}")
-    if not blocking:
-        console.result("✔ sandbox  this machine gives what a hermetic build needs")
     store = context.store()
+    trial = None if blocking else _try(store)
+    if isinstance(trial, SandboxResult):
+        console.result("✔ sandbox  a build that does nothing ran; in force: " + ", ".join(sorted(trial.enforced)))
+        for lack in trial.degraded:
+            console.result(f"· degraded: {lack}")
+    elif trial is not None:
+        console.result(f"✘ sandbox  {trial.message}")
+        console.result(f"  found: {trial.found}  remedy: {trial.help}")
     problems = store.check(contents=args.contents)
     console.result(f"store     {store.root}, {len(store.all_objects())} objects, {len(store.roots())} roots")
     if store.recovered is not None:
@@ -47,4 +56,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
             "store": {"root": store.root, "problems": [str(problem) for problem in problems]},
         },
     )
-    return Exit.MACHINE if blocking or problems else Exit.OK
+    return Exit.MACHINE if blocking or problems or isinstance(trial, SandboxError) else Exit.OK
+
+
+def _try(store: Store) -> SandboxResult | SandboxError:
+    """Reading a machine's switches proves little: run a program in a sandbox."""
+    from kiln.interpreter.sandbox.run import build_identity
+    from kiln.interpreter.sandbox.trial import try_sandbox
+
+    try:
+        folder = store.new_temp("trial")
+        os.chmod(folder, 0o755)
+        return try_sandbox(folder, build_identity(store.store_dir))
+    except SandboxError as error:
+        return error
