@@ -1,8 +1,9 @@
-"""The codes of names, modules and types, for `kiln explain`: what each one is about, with a wrong example and a right one.
+"""The codes of names, modules and types, for `kiln explain`: what each one is about, with a wrong example and a
+right one.
 
 As in `lang/syntax/codes.py`: lines that begin with four blanks are Kiln. Those behind `Wrong:` give the code, those
-behind `Right:` are without a mistake; a test holds both. Codes without examples belong to the loading of modules, or need
-more than a few lines.
+behind `Right:` are without a mistake; a test holds both. Codes without examples belong to the loading of
+modules, or need more than a few lines.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Right:
     "K0201": (
         "one name declared twice",
         """\
-Functions, bindings, sets and imports share one space of names, types another, constructors a third. In each a name can
-be declared once.
+Functions, bindings, sets and imports share one space of names, types another, constructors a third. In each a
+name can be declared once.
 
 Wrong:
     let size = 1;
@@ -66,14 +67,15 @@ module, and import that from both.
     "K0206": (
         "a remote module",
         """\
-A module that is neither `std/…` nor a relative file comes from elsewhere, and is found through `kiln.lock`, which holds
-its address and the digest of its tree.
+A module that is neither `std/…` nor a relative file comes from elsewhere, and is found through `kiln.lock`,
+which holds its address and the digest of its tree.
 """,
     ),
     "K0207": (
         "an import that names no module",
         """\
-An import's text is `std/…`, or a file relative to the importing one that begins with `./` or `../` and ends in `.kiln`.
+An import's text is `std/…`, or a file relative to the importing one that begins with `./` or `../` and ends in
+`.kiln`.
 """,
     ),
     "K0208": (
@@ -184,8 +186,9 @@ Right:
     "K0304": (
         "a package that has forgotten its recipe",
         """\
-A package of type Pkg(R, O) knows the recipe that it was made from, so that `with` can edit it. Where a Drv(O) is wanted it
-may be passed too, but the way back does not exist. Keep the type Pkg where a package is to be overridden.
+A package of type Pkg(R, O) knows the recipe that it was made from, so that `with` can edit it. Where a Drv(O)
+is wanted it may be passed too, but the way back does not exist. Keep the type Pkg where a package is to be
+overridden.
 
 Wrong:
     fn newer(p: Drv({ out: Tree })) = p with { version = "2" };
@@ -196,8 +199,8 @@ Right:
     "K0305": (
         "a function with other parameters than it is called with",
         """\
-Where a function is wanted as a value, it must take what it will be given: parameters by place in their order, labels by
-name. It may take more, if that can be left out.
+Where a function is wanted as a value, it must take what it will be given: parameters by place in their order,
+labels by name. It may take more, if that can be left out.
 
 Wrong:
     let f: fn(Int) -> Int = fn(a, b) => a + b;
@@ -221,7 +224,8 @@ Right:
     "K0307": (
         "a spread of a record that isn't known",
         """\
-`{..r, a = 1}` needs to know every field of `r`, or a field could come twice. Write the type of `r` where it comes from.
+`{..r, a = 1}` needs to know every field of `r`, or a field could come twice. Write the type of `r` where it
+comes from.
 
 Wrong:
     fn named(r) = { ..r, name = "x" };
@@ -232,8 +236,8 @@ Right:
     "K0308": (
         "a missing field",
         """\
-A record literal gives every field that has no default. Defaults belong to a declared type, and are filled in only where
-the literal is checked against that type's name.
+A record literal gives every field that has no default. Defaults belong to a declared type, and are filled in
+only where the literal is checked against that type's name.
 
 Wrong:
     pub type P = { name: Str, size: Int = 0 };
@@ -259,8 +263,8 @@ Right:
     "K0310": (
         "`with` on something that it can't edit",
         """\
-`p with { a = e }` edits a record or a package, `s with (self, super) { m = e }` a set. It has to be known what is edited: write
-the type of the parameter.
+`p with { a = e }` edits a record or a package, `s with (self, super) { m = e }` a set. It has to be known what
+is edited: write the type of the parameter.
 
 Wrong:
     fn newer(p) = p with { version = "2" };
@@ -282,8 +286,8 @@ Right:
     "K0312": (
         "a type that contains itself",
         """\
-A value would have to be a part of its own type, as in a function that is given itself. Recursive data is a variant or a
-declared record.
+A value would have to be a part of its own type, as in a function that is given itself. Recursive data is a
+variant or a declared record.
 
 Wrong:
     fn f(g) = g(g);
@@ -294,8 +298,8 @@ Right:
     "K0313": (
         "an override inside another package",
         """\
-`with` edits one recipe. A package among its dependencies has a recipe of its own: override that package and assign it,
-`curl with { deps.tls = openssl with { version = "3" } }`.
+`with` edits one recipe. A package among its dependencies has a recipe of its own: override that package and
+assign it, `curl with { deps.tls = openssl with { version = "3" } }`.
 """,
     ),
     "K0314": (
@@ -312,8 +316,8 @@ Right:
     "K0315": (
         "members that need each other's types",
         """\
-A set's members may leave their types out; each is found from its own text, in the order of `self.x`. Around a circle there
-is no order: write the type of one member in it.
+A set's members may leave their types out; each is found from its own text, in the order of `self.x`. Around a
+circle there is no order: write the type of one member in it.
 
 Wrong:
     set S() { a = self.b; b = self.a; }
@@ -348,17 +352,17 @@ Right:
     "K0318": (
         "a recipe's function that uses something from outside",
         """\
-An override edits the recipe and computes it again. A function in the recipe that used a local from outside, or a package
-at the top level, would not see the change. So it may use its own parameter, top-level functions and constants,
-and local functions; everything else is put into the recipe, for example into `deps` or `opts`, and read from the parameter:
-`fn(b) => sh"… %{b.deps.zlib.out}"`.
+An override edits the recipe and computes it again. A function in the recipe that used a local from outside, or
+a package at the top level, would not see the change. So it may use its own parameter, top-level functions and
+constants, and local functions; everything else is put into the recipe, for example into `deps` or `opts`, and
+read from the parameter: `fn(b) => sh"… %{b.deps.zlib.out}"`.
 """,
     ),
     "K0319": (
         "a pub declaration without its whole type",
         """\
-What other modules use says its type: it is the documentation, and errors stop there. The message has the type that was
-found, to be pasted.
+What other modules use says its type: it is the documentation, and errors stop there. The message has the type
+that was found, to be pasted.
 
 Wrong:
     pub fn twice(x) = x + x;
@@ -369,8 +373,8 @@ Right:
     "K0320": (
         "a variable of a signature without its constraint",
         """\
-`Data` is what can be compared, shown and stored; `Emit` is Data, Text and outputs. A function that needs it of a variable
-says so.
+`Data` is what can be compared, shown and stored; `Emit` is Data, Text and outputs. A function that needs it of
+a variable says so.
 
 Wrong:
     fn same(x: a, y: a) -> Bool = x == y;
@@ -381,8 +385,8 @@ Right:
     "K0321": (
         "a type that isn't Data, or isn't Emit",
         """\
-Only Data can be compared: Int, Bool, Str, Path, and lists, maps, options, records and variants of these. A Text carries
-outputs whose paths are not known before they are built, so it can't.
+Only Data can be compared: Int, Bool, Str, Path, and lists, maps, options, records and variants of these. A Text
+carries outputs whose paths are not known before they are built, so it can't.
 
 Wrong:
     let same = map == map;
@@ -426,8 +430,8 @@ Right:
     "K0325": (
         "a row and a type confused",
         """\
-`Drv`, `Pkg`, `Kinds` and `Outs` take a row of outputs: `{out: Tree, dev: Tree}`, or a variable. A variable is either a row or
-a type in one signature.
+`Drv`, `Pkg`, `Kinds` and `Outs` take a row of outputs: `{out: Tree, dev: Tree}`, or a variable. A variable is
+either a row or a type in one signature.
 
 Wrong:
     fn f(p: Drv(Int)) -> Int = 1;
@@ -438,8 +442,8 @@ Right:
     "K0326": (
         "a row's variable behind different fields",
         """\
-`..o` stands for outputs that are not named. Were it to follow `out` in one place and nothing in another, a caller's `o` could
-hold an `out` too, and there would be two.
+`..o` stands for outputs that are not named. Were it to follow `out` in one place and nothing in another, a
+caller's `o` could hold an `out` too, and there would be two.
 
 Wrong:
     fn f(k: Kinds(o)) -> Kinds({ out: Tree, ..o }) = fail("x");
@@ -485,8 +489,8 @@ Right:
     "K0330": (
         "an output with the name of a field",
         """\
-What a build is given holds the recipe's fields and its outputs in one record. An output can't be called `version` or `deps`
-then: rename it.
+What a build is given holds the recipe's fields and its outputs in one record. An output can't be called
+`version` or `deps` then: rename it.
 
 Wrong:
     pub type B(o) = { name: Str, ..Outs(o) };
@@ -523,8 +527,8 @@ Right:
     "K0340": (
         "a value that can't stand in a string",
         """\
-`%{…}` takes a Str, a Text, an Int or an output; in `sh` also a list of these, and `raw(…)`. A path becomes an output through
-`source`, of a package one output is named.
+`%{…}` takes a Str, a Text, an Int or an output; in `sh` also a list of these, and `raw(…)`. A path becomes an
+output through `source`, of a package one output is named.
 
 Wrong:
     let x = "debug: %{true}";
@@ -535,8 +539,8 @@ Right:
     "K0341": (
         "a list inside quotes",
         """\
-In a shell script a list becomes several words, each quoted by itself. Inside quotes, in a here-document or in a comment
-there are no words.
+In a shell script a list becomes several words, each quoted by itself. Inside quotes, in a here-document or in a
+comment there are no words.
 
 Wrong:
     let flags = ["-O2", "-g"];
@@ -580,8 +584,8 @@ Right:
     "K0351": (
         "a match that forgets a case",
         """\
-A `match` takes every value. The message shows one that no arm takes. An arm with a guard counts for nothing, since the
-guard may fail.
+A `match` takes every value. The message shows one that no arm takes. An arm with a guard counts for nothing,
+since the guard may fail.
 
 Wrong:
     fn f(o: Option(Int)) -> Int = match o { Some(n) => n };
@@ -651,8 +655,8 @@ Right:
     "K0390": (
         "something nested too deeply",
         """\
-Expressions and types can be nested 300 levels deep; chains of `let`, of operators and of `else if` count as one level, and
-may be of any length. Give inner parts names of their own.
+Expressions and types can be nested 300 levels deep; chains of `let`, of operators and of `else if` count as one
+level, and may be of any length. Give inner parts names of their own.
 """,
     ),
 }

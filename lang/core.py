@@ -138,11 +138,12 @@ class MakeRecord(NamedTuple):
 
 
 class GetField(NamedTuple):
-    """A field of a record, an output of a package, a member of a set: one operation at run time."""
+    """A field of a record, an output of a package, or, where `member` says so, a member of a set."""
 
     at: int
     base: Expr
     label: str
+    member: bool = False
 
 
 class Method(NamedTuple):

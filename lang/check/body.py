@@ -24,7 +24,8 @@ from kiln.lang.syntax import ast
 
 Env: TypeAlias = dict[str, Local]
 How: TypeAlias = Literal["as is", "some", "option", "option, to a default", "default", "none"]
-"""How a field or an argument is given: `l = e`; the same, made an Option; `l? = e`; the same for a parameter that has a
+"""How a field or an argument is given: `l = e`; the same, made an Option; `l? = e`; the same for a parameter
+that has a
 default; left to the default; absent."""
 
 
@@ -73,7 +74,8 @@ class WithPlan(NamedTuple):
 
 class Facts:
     __slots__ = (
-        "calls", "holes", "lambdas", "names", "overlays", "patterns", "pipes", "records", "types", "variants", "withs",
+        "calls", "holes", "lambdas", "members", "names", "overlays", "patterns", "pipes", "records", "types",
+        "variants", "withs",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -90,6 +92,8 @@ class Facts:
         """Of what `++` makes, and of strings."""
         self.withs: dict[int, WithPlan] = {}
         self.overlays: dict[int, tuple[str, str]] = {}
+        self.members: set[int] = set()
+        """Each `s.l` whose `s` is a set."""
         self.pipes: dict[int, ast.Call] = {}
         """The call that a pipe is."""
 
@@ -106,7 +110,8 @@ class Body:
     """One declaration, while it is checked."""
 
     __slots__ = (
-        "annotations", "facts", "frames", "instantiated", "namer", "recipe_fields", "recipe_literals", "scope", "seen_frames",
+        "annotations", "facts", "frames", "instantiated", "namer", "recipe_fields", "recipe_literals", "scope",
+        "seen_frames",
         "variables", "world",
     )  # fmt: skip
 

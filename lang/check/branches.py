@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes_builds
 from kiln.lang.check.body import Body, Env
 from kiln.lang.check.exhaustive import is_useful, missing
 from kiln.lang.check.failure import failure
@@ -26,7 +26,7 @@ def _arms(body: Body, env: Env, e: ast.Match) -> Iterator[tuple[Env, ast.Expr]]:
         inner = dict(env)
         made = bind_pattern(body, inner, arm.pattern, t, "match")
         if len(rows) < _LOOK_AT_EACH and not is_useful(rows, [made], body.facts.variants):
-            raise failure(mistakes.NeverReached(), arm.pattern)
+            raise failure(mistakes_builds.NeverReached(), arm.pattern)
         if arm.guard is None:
             rows.append([made])
         else:
@@ -34,7 +34,7 @@ def _arms(body: Body, env: Env, e: ast.Match) -> Iterator[tuple[Env, ast.Expr]]:
         yield inner, arm.body
     witness = missing(rows, body.facts.variants)
     if witness is not None:
-        raise failure(mistakes.NotExhaustive(witness), e.subject)
+        raise failure(mistakes_builds.NotExhaustive(witness), e.subject)
 
 
 def infer_match(body: Body, env: Env, e: ast.Match) -> Type:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes_values
 from kiln.lang.check.body import Body, CallPlan, Env, Given, How
 from kiln.lang.check.failure import Failure, InArgument, failure
 from kiln.lang.check.infer import check, infer
@@ -115,12 +115,12 @@ def _assign(e: ast.Call, callee: Callee, fn: Fn) -> list[ast.Arg | None]:
         while place < len(taken) and taken[place] is not None:
             place += 1
         if place == len(taken):
-            raise failure(mistakes.TooManyArguments(callee.name, len(fn.params), len(e.args)), arg)
+            raise failure(mistakes_values.TooManyArguments(callee.name, len(fn.params), len(e.args)), arg)
         taken[place] = arg
     missing = [p for p, arg in zip(fn.params, taken, strict=True) if arg is None and not p.optional]
     if missing:
         labels = tuple([p.label for p in missing])
-        raise failure(mistakes.MissingArguments(callee.name, labels, callee.site), e)
+        raise failure(mistakes_values.MissingArguments(callee.name, labels, callee.site), e)
     return taken
 
 
@@ -131,13 +131,13 @@ def _assign_label(callee: Callee, fn: Fn, arg: ast.Arg, taken: list[ast.Arg | No
         if p.label != label:
             continue
         if taken[place] is not None:
-            raise failure(mistakes.NoLabel(callee.name, label, (), True), arg.label)
+            raise failure(mistakes_values.NoLabel(callee.name, label, (), True), arg.label)
         if arg.optional and not p.optional:
-            raise failure(mistakes.NotOptional(label, "argument"), arg.label)
+            raise failure(mistakes_values.NotOptional(label, "argument"), arg.label)
         taken[place] = arg
         return
     known = tuple([p.label for p in fn.params if p.label is not None])
-    raise failure(mistakes.NoLabel(callee.name, label, known, False), arg.label)
+    raise failure(mistakes_values.NoLabel(callee.name, label, known, False), arg.label)
 
 
 # ---- the call ---------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def _call(body: Body, env: Env, e: ast.Call, wanted: Type | None) -> Type:
     if type(fn) is not Fn:
         if type(fn) is TVar and fn.rigid is None:
             return _call_unknown(body, env, e, fn)
-        raise failure(mistakes.NotAFunction(fn), e.fn)
+        raise failure(mistakes_values.NotAFunction(fn), e.fn)
     taken = _assign(e, callee, fn)
     _note_recipe(body, fn, taken)
     if wanted is not None:
@@ -232,9 +232,9 @@ def _call_unknown(body: Body, env: Env, e: ast.Call, fn: TVar) -> Type:
     for arg in e.args:
         label = None if arg.label is None else arg.label.text
         if arg.optional:
-            raise failure(mistakes.NotOptional(label or "", "argument"), arg)
+            raise failure(mistakes_values.NotOptional(label or "", "argument"), arg)
         if label is not None and any(p.label == label for p in params):
-            raise failure(mistakes.NoLabel("this function", label, (), True), arg)
+            raise failure(mistakes_values.NoLabel("this function", label, (), True), arg)
         params.append(FnParam(label, infer(body, env, arg.value), False))
         args.append(Given(label, arg.value, "as is"))
     result = TVar()

@@ -1,15 +1,15 @@
 """What a recipe's functions may use (K0318).
 
 An override edits the recipe and computes its functions again, so whatever they depend on must be in the
-recipe. A function literal in a field of a recipe may use its own parameters, top-level functions and constants, and local
-functions. Not any other local (also a plain string: `fn mk(version: Str) = package({version, src = fn(b) =>
-…%{version}…})` would miss an override of `version`), nor a top-level value that carries outputs.
-The types are looked at when the declaration ends: a parameter's may not be known before.
+recipe. A function literal in a field of a recipe may use its own parameters, top-level functions and constants,
+and local functions. Not any other local (also a plain string: `fn mk(version: Str) = package({version, src =
+fn(b) => …%{version}…})` would miss an override of `version`), nor a top-level value that carries outputs. The
+types are looked at when the declaration ends: a parameter's may not be known before.
 """
 
 from __future__ import annotations
 
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes_builds
 from kiln.lang.check.body import Body, Frame
 from kiln.lang.check.failure import failure
 from kiln.lang.check.infos import AliasInfo, RecordInfo, SetInfo, VariantInfo
@@ -45,9 +45,9 @@ def check_captures(body: Body) -> None:
                 if what.serial <= frame.serial and type(prune(what.type)) is not Fn:
                     name = node.name if isinstance(node, ast.Var) else what.core_name
                     scalar = not carries(body.world, what.type)
-                    raise failure(mistakes.Captures(frame.field, name, scalar), node)
+                    raise failure(mistakes_builds.Captures(frame.field, name, scalar), node)
             elif _carried(body.world, what):
-                raise failure(mistakes.Captures(frame.field, what.name, False), node)
+                raise failure(mistakes_builds.Captures(frame.field, what.name, False), node)
 
 
 def _carried(world: World, value: Value) -> bool:

@@ -1,7 +1,7 @@
 """The checker's one entry: a module's syntax, and the interfaces of what it imports, to core and its own interface.
 
-The pipeline is `check_module`, a call a phase. A declaration ends at its first mistake, which is told about once; what
-uses a declaration whose type is then unknown is passed over in silence. Bad input never raises.
+The pipeline is `check_module`, a call a phase. A declaration ends at its first mistake, which is told about
+once; what uses a declaration whose type is then unknown is passed over in silence. Bad input never raises.
 """
 
 from __future__ import annotations

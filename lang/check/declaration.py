@@ -1,9 +1,9 @@
 """Checking the bodies of one group of declarations, and making core of them.
 
 A group is alone (a function with its whole signature, a binding, a set, a test, a type's defaults), or functions and
-bindings without a whole type that need each other: those have one type each until all their bodies are done, and then the
-functions are generalised. What is left to be done when types are known (`_finish`): what recipes capture, outputs with
-the name of a field, and core.
+bindings without a whole type that need each other: those have one type each until all their bodies are done,
+and then the functions are generalised. What is left to be done when types are known (`_finish`): what recipes
+capture, outputs with the name of a field, and core.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes, mistakes_builds
 from kiln.lang.check.annotations import Annotations, Variables
 from kiln.lang.check.body import Body, Env
 from kiln.lang.check.captures import check_captures
 from kiln.lang.check.clash import Clash, LabelTwice
 from kiln.lang.check.elaborate import core_params, elaborate
 from kiln.lang.check.failure import Failure, InBinding, InDefault, InResult, failure
+from kiln.lang.check.functions import bind_param, check_default
 from kiln.lang.check.infer import check, check_part, infer
 from kiln.lang.check.infos import RecordInfo, SetInfo
-from kiln.lang.check.literals import bind_param, check_default
 from kiln.lang.check.lookup import meaning
 from kiln.lang.check.names import Scope, Value
 from kiln.lang.check.sets import SetBodies
@@ -226,7 +226,7 @@ class Checker:
                 known = above.members.get(m.name.text)
                 if known is not None:
                     parent_name = above.id.rpartition("#")[2]
-                    raise failure(mistakes.MemberTwice(parent_name, m.name.text, known.site), m.name)
+                    raise failure(mistakes_builds.MemberTwice(parent_name, m.name.text, known.site), m.name)
 
     def _core_parent(self, body: Body, decl: ast.SetDecl) -> core.Call | None:
         if decl.parent is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes_values
 from kiln.lang.check.body import Body, CallPlan, Facts, Given
 from kiln.lang.check.failure import failure
 from kiln.lang.check.infer import concat_chain
@@ -75,7 +75,9 @@ class _Elaborator:
 
     def _get(self, e: ast.Get) -> core.Expr:
         found = self._facts.names.get(id(e))
-        return found if found is not None else core.GetField(e.label.start, self.expr(e.base), e.label.text)
+        if found is not None:
+            return found
+        return core.GetField(e.label.start, self.expr(e.base), e.label.text, id(e) in self._facts.members)
 
     def _annotated(self, e: ast.Annotated) -> core.Expr:
         return self.expr(e.expr)
@@ -96,7 +98,7 @@ class _Elaborator:
             assert isinstance(inner, ast.Call)
             inner = inner.args[0].value
         if kind in ("ListStr", "ListText") and context != "bare":
-            raise failure(mistakes.ListNotBare(context or ""), hole.expr)
+            raise failure(mistakes_values.ListNotBare(context or ""), hole.expr)
         return core.HolePart(hole.expr.start, kind, context, self.expr(inner))
 
     def _shell(self, e: ast.Str) -> core.Expr:
@@ -110,7 +112,7 @@ class _Elaborator:
                 parts.append(self._hole(part, scanner.context))
                 scanner.hole()
         if not scanner.closed:
-            raise failure(mistakes.UnclosedQuote(), e)
+            raise failure(mistakes_values.UnclosedQuote(), e)
         return core.Interpolate(e.start, True, True, tuple(parts))
 
     # ---- collections --------------------------------------------------------------------------
@@ -308,7 +310,7 @@ class _Elaborator:
         t = prune(t)
         op = _CONCAT.get(t.name) if type(t) is Con else None
         if op is None:
-            raise failure(mistakes.OperatorUnknown("++" if isinstance(node, ast.Binary) else "+="), node)
+            raise failure(mistakes_values.OperatorUnknown("++" if isinstance(node, ast.Binary) else "+="), node)
         return op
 
     def _unary(self, e: ast.Unary) -> core.Expr:

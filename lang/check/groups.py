@@ -1,7 +1,7 @@
 """The order in which items are inferred: strongly connected components, those that are needed first.
 
-Tarjan's algorithm in a loop (*Depth-first search and linear graph algorithms*, 1972), since a chain of needs may be longer
-than Python's stack.
+Tarjan's algorithm in a loop (*Depth-first search and linear graph algorithms*, 1972), since a chain of needs
+may be longer than Python's stack.
 """
 
 from __future__ import annotations

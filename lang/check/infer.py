@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes, mistakes_values
 from kiln.lang.check.body import Body, Env, mismatch
 from kiln.lang.check.clash import Clash
 from kiln.lang.check.failure import Failure, InAnnotation, InPart, failure
@@ -202,7 +202,7 @@ def _plain(op: str) -> bool:
 def _operand(body: Body, env: Env, e: ast.Binary, side: ast.Expr, wanted: Type) -> None:
     found = prune(infer(body, env, side))
     if wanted is INT and not is_named(found, "Int") and type(found) is not TVar:
-        raise failure(mistakes.OperatorOn(e.op, found), side)
+        raise failure(mistakes_values.OperatorOn(e.op, found), side)
     body.relate(side, found, wanted, f"what `{e.op}` stands beside")
 
 
@@ -215,7 +215,7 @@ def _infer_order(body: Body, env: Env, e: ast.Binary) -> Type:
         body.equal(e.left, t, INT)
         t = INT
     if not is_named(t, "Int", "Str"):
-        raise failure(mistakes.OperatorOn(e.op, t), e)
+        raise failure(mistakes_values.OperatorOn(e.op, t), e)
     body.equal(e.right, other, t, "the right side")
     return BOOL
 
@@ -269,7 +269,7 @@ def check_binary(body: Body, env: Env, e: ast.Binary, wanted: Type, queue: Queue
 def _joinable(body: Body, node: ast.Expr, t: Type) -> Type:
     t = prune(t)
     if not is_variable(t) and not (type(t) is Con and t.name in _JOINED):
-        raise failure(mistakes.OperatorOn("++", t), node)
+        raise failure(mistakes_values.OperatorOn("++", t), node)
     return t
 
 
@@ -307,7 +307,7 @@ def _string(body: Body, env: Env, e: ast.Str, unknown: Type) -> Type:
             t = unknown
         kind = _HOLES.get(t.name) if type(t) is Con else None
         if kind is None:
-            raise failure(mistakes.CantInterpolate(t, False), part.expr)
+            raise failure(mistakes_values.CantInterpolate(t, False), part.expr)
         if kind in ("Text", "Out"):
             result = TEXT
         body.facts.holes[id(part)] = kind
@@ -317,7 +317,7 @@ def _string(body: Body, env: Env, e: ast.Str, unknown: Type) -> Type:
 
 def _shell(body: Body, env: Env, e: ast.Str) -> Type:
     if e.tag != "sh":
-        raise failure(mistakes.UnknownTag(e.tag or ""), e)
+        raise failure(mistakes_values.UnknownTag(e.tag or ""), e)
     for part in e.parts:
         if isinstance(part, ast.Hole):
             body.facts.holes[id(part)] = _shell_hole(body, env, part.expr)
@@ -359,5 +359,5 @@ def _shell_hole(body: Body, env: Env, e: ast.Expr) -> core.HoleKind:
             return "ListText"
     kind = _HOLES.get(t.name) if type(t) is Con else None
     if kind is None:
-        raise failure(mistakes.CantInterpolate(t, True), e)
+        raise failure(mistakes_values.CantInterpolate(t, True), e)
     return kind

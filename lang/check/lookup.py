@@ -7,7 +7,7 @@ once: there are no goals left for later, whose errors would come late and far aw
 from __future__ import annotations
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes, mistakes_builds, mistakes_values
 from kiln.lang.check.body import Body, Env, mismatch
 from kiln.lang.check.clash import Clash, LabelTwice, NoField
 from kiln.lang.check.failure import Poisoned, Spanned, failure
@@ -162,19 +162,20 @@ def type_of_label(body: Body, node: Spanned, owner: Type, label: ast.Name) -> Ty
         if owner.name in ("Pkg", "Drv"):
             return _field(body, owner, mapped("Out", owner.args[-1]).row, label)  # type: ignore[arg-type]
         if body.world.set_info(owner) is not None:
+            body.facts.members.add(id(node))
             return member_type(body, owner, label)
     method = method_of(owner, name)
     if method is not None:
-        raise failure(mistakes.NotCalled(name), label)
+        raise failure(mistakes_values.NotCalled(name), label)
     record = body.world.expanded(owner)
     if record is None:
-        raise failure(mistakes.NoFields(owner, name), label)
+        raise failure(mistakes_values.NoFields(owner, name), label)
     return _field(body, owner, record.row, label)
 
 
 def _field_of_unknown(body: Body, node: Spanned, owner: TVar, label: ast.Name) -> Type:
     if owner.rigid is not None:
-        raise failure(mistakes.NoSuchField(owner, label.text, (), owner.rigid), label)
+        raise failure(mistakes_values.NoSuchField(owner, label.text, (), owner.rigid), label)
     t = TVar()
     try:
         bind(body.world, owner, Rec(Row({label.text: t}, TVar("row"))))
@@ -196,7 +197,7 @@ def _field(body: Body, owner: Type, row: Row, label: ast.Name) -> Type:
             case NoField():
                 var = variable_of(tail)
                 rigid = var.rigid if type(var) is TVar else None
-                raise failure(mistakes.NoSuchField(owner, name, tuple(fields), rigid), label) from None
+                raise failure(mistakes_values.NoSuchField(owner, name, tuple(fields), rigid), label) from None
             case LabelTwice(twice, output):
                 raise failure(mistakes.OutputNamedField(twice, output), label) from None
         raise mismatch(label, owner, owner, clash) from None
@@ -226,4 +227,4 @@ def member_type(body: Body, owner: Con, label: ast.Name) -> Type:
             raise waiting[label.text](label)
     known = tuple(name for info in chain for name in info.members)
     set_name = chain[0].id.rpartition("#")[2]
-    raise failure(mistakes.NoMember(set_name, label.text, known), label)
+    raise failure(mistakes_builds.NoMember(set_name, label.text, known), label)

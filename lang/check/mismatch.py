@@ -1,7 +1,8 @@
 """The words for two types that don't go together.
 
-A message says what the value is *for* (its context), what it is, what was wanted and where that is declared; where the
-types are large it shows the part that differs; and its help is one next step, chosen by the pair of types.
+A message says what the value is *for* (its context), what it is, what was wanted and where that is declared;
+where the types are large it shows the part that differs; and its help is one next step, chosen by the pair of
+types.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from kiln.lang.check.infos import Site
 from kiln.lang.check.rows import flat
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Fn, Rec, Row, TVar, Type, prune
-
+from kiln.lang.check.words import a
 
 _FORGET = (
     "two packages are of one type only if their recipes are: write the type that both have, List(Lib) for "
@@ -182,15 +183,9 @@ def _no_field(
     if found_lacks:
         title = f"{subject} has no field `{label}`, which {a(p.show(m.wanted))} has"
         if type(prune(m.found)) is Rec and type(prune(m.wanted)) is Con:
-            return (
-                title,
-                "K0302",
-                [],
-                (
-                    did_you_mean(label, known)
-                    or f"only a literal that is checked against a type is filled: write the type where the record is made (`: {p.show(m.wanted)}`)"
-                ),
-            )
+            where = f"write the type where the record is made (`: {p.show(m.wanted)}`)"
+            filled = f"only a literal that is checked against a type is filled: {where}"
+            return title, "K0302", [], did_you_mean(label, known) or filled
         return title, "K0302", [], did_you_mean(label, known)
     return (
         f"{subject} has a field `{label}`, which {a(p.show(m.wanted))} has not",
@@ -332,7 +327,10 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
         case _, Con(name="Option") if outer:
             return "write Some(…)"
         case Con(name="Pkg" | "Drv"), Rec():
-            return "a parameter whose fields are used is taken as a record; if it is a package, write its type where it is declared"
+            return (
+                "a parameter whose fields are used is taken as a record; if it is a package, write its type "
+                "where it is declared"
+            )
         case Rec(), Con() if outer:
             return None
         case Fn(), _ if outer:
@@ -358,14 +356,3 @@ def _names(names: tuple[str, ...]) -> str:
 
 def _one_of(outputs: tuple[str, ...]) -> str:
     return " or ".join(f"`.{n}`" for n in outputs[:3]) if outputs else "`.out`"
-
-
-def a(shown: str) -> str:
-    """`a cc.Lib`, `an Int`; nothing before a type that has no name."""
-    if shown.startswith("fn("):
-        return f"a function, {shown}"
-    if shown[:1] in "{[_":
-        return shown
-    if shown[:1].islower() and "." not in shown:  # a variable of the signature
-        return f"`{shown}`"
-    return ("an " if shown[:1] in "AEIOUaeio" else "a ") + shown

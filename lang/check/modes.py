@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kiln.lang.check import branches, calls, infer, literals, packages, sets
+from kiln.lang.check import branches, calls, collections, functions, infer, packages, records, sets
 from kiln.lang.syntax import ast
 
 infer.INFER.update(
@@ -22,12 +22,12 @@ infer.INFER.update(
         ast.Binary: infer.infer_binary,
         ast.Unary: infer.infer_unary,
         ast.Match: branches.infer_match,
-        ast.ListLit: literals.infer_list,
-        ast.MapLit: literals.infer_map,
-        ast.ListComp: literals.infer_list_comp,
-        ast.MapComp: literals.infer_map_comp,
-        ast.Record: literals.infer_record,
-        ast.Lambda: literals.infer_lambda,
+        ast.ListLit: collections.infer_list,
+        ast.MapLit: collections.infer_map,
+        ast.ListComp: collections.infer_list_comp,
+        ast.MapComp: collections.infer_map_comp,
+        ast.Record: records.infer_record,
+        ast.Lambda: functions.infer_lambda,
         ast.Call: calls.infer_call,
         ast.Pipe: calls.infer_pipe,
         ast.With: packages.infer_with,
@@ -42,12 +42,12 @@ infer.CHECK.update(
         ast.If: infer.check_if,
         ast.Binary: infer.check_binary,
         ast.Match: branches.check_match,
-        ast.ListLit: literals.check_list,
-        ast.MapLit: literals.check_map,
-        ast.ListComp: literals.check_list_comp,
-        ast.MapComp: literals.check_map_comp,
-        ast.Record: literals.check_record,
-        ast.Lambda: literals.check_lambda,
+        ast.ListLit: collections.check_list,
+        ast.MapLit: collections.check_map,
+        ast.ListComp: collections.check_list_comp,
+        ast.MapComp: collections.check_map_comp,
+        ast.Record: records.check_record,
+        ast.Lambda: functions.check_lambda,
         ast.Call: calls.check_call,
         ast.Pipe: calls.check_pipe,
     }

@@ -139,7 +139,9 @@ def exported_constructors(interface: Interface) -> Mapping[str, ConInfo]:
 
 
 class Namer:
-    """Gives each binder of a declaration a name of its own: a Python identifier, no keyword, no underscore in front."""
+    """Gives each binder of a declaration a name of its own: a Python identifier, no keyword, no underscore in
+    front.
+    """
 
     __slots__ = ("_numbers", "_taken", "count")
 

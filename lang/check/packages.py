@@ -1,13 +1,14 @@
 """`p with { a.b = e, xs += e }`: edits of a record, or of a package's recipe.
 
-The base is R for a `Pkg(R, O)` and the type itself for a record; each path is followed through fields, and the new value is
-checked against the type of the last one, with fills and coercions. The result has p's own type, so a path that is not
-there is a mistake, and so is one that goes into another package: that one is overridden, and assigned.
+The base is R for a `Pkg(R, O)` and the type itself for a record; each path is followed through fields, and the
+new value is checked against the type of the last one, with fills and coercions. The result has p's own type, so
+a path that is not there is a mistake, and so is one that goes into another package: that one is overridden, and
+assigned.
 """
 
 from __future__ import annotations
 
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes_builds, mistakes_values
 from kiln.lang.check.body import Body, EditPlan, Env, How, WithPlan
 from kiln.lang.check.failure import Failure, InEdit, failure
 from kiln.lang.check.infer import check, infer
@@ -31,15 +32,15 @@ def infer_with(body: Body, env: Env, e: ast.With) -> Type:
 def _base(body: Body, e: ast.With, t: Type) -> Type:
     """What the paths begin in."""
     if type(t) is Con and t.name == "Drv":
-        raise failure(mistakes.EditForgotten(t), e.base)
+        raise failure(mistakes_builds.EditForgotten(t), e.base)
     if type(t) is Con and t.name == "Pkg":
         recipe = prune(t.args[0])  # type: ignore[arg-type]
         if body.world.expanded(recipe) is None:
-            raise failure(mistakes.EditUnknown(recipe if type(recipe) is TVar else t, False), e.base)
+            raise failure(mistakes_builds.EditUnknown(recipe if type(recipe) is TVar else t, False), e.base)
         return recipe
     if type(t) is Rec or body.world.record(t) is not None:
         return t
-    raise failure(mistakes.EditUnknown(t, False), e.base)
+    raise failure(mistakes_builds.EditUnknown(t, False), e.base)
 
 
 def _edit(body: Body, env: Env, base: Type, package: bool, edit: ast.Edit) -> EditPlan:
@@ -49,11 +50,11 @@ def _edit(body: Body, env: Env, base: Type, package: bool, edit: ast.Edit) -> Ed
     how: How = "as is"
     if edit.op == "?=":
         if not optional:
-            raise failure(mistakes.NotOptional(path, "field"), edit)
+            raise failure(mistakes_values.NotOptional(path, "field"), edit)
         how = "option"
     elif edit.op == "+=":
         if not is_named(prune(t), *_APPENDABLE):
-            raise failure(mistakes.CantAppend(path, t), edit)
+            raise failure(mistakes_builds.CantAppend(path, t), edit)
     elif optional:
         how = "some"
         assert info is not None
@@ -76,7 +77,7 @@ def _follow(body: Body, base: Type, edit: ast.Edit, path: str) -> tuple[Type, Fi
         t = prune(t)
         if is_named(t, "Pkg", "Drv"):
             inner = ".".join([n.text for n in edit.path[:number]])
-            raise failure(mistakes.EditInside(path, inner), edit)
+            raise failure(mistakes_builds.EditInside(path, inner), edit)
         record = body.world.record(t)
         info = None if record is None else record.fields.get(label.text)
         t = type_of_label(body, label, t, label)

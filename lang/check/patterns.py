@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from kiln.lang import core
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes, mistakes_builds
 from kiln.lang.check.body import Body, Env, mismatch
 from kiln.lang.check.clash import Clash
 from kiln.lang.check.exhaustive import Witness, missing
@@ -39,7 +39,7 @@ def bind_pattern(body: Body, env: Env, p: ast.Pattern, t: Type, use: Use) -> cor
 def _must_take_all(body: Body, p: ast.Pattern, made: core.CorePattern) -> None:
     witness: Witness | None = missing([[made]], body.facts.variants)
     if witness is not None:
-        raise failure(mistakes.MayNotMatch(witness), p)
+        raise failure(mistakes_builds.MayNotMatch(witness), p)
 
 
 def _pattern(body: Body, env: Env, p: ast.Pattern, t: Type, bound: dict[str, ast.Pattern]) -> core.CorePattern:
@@ -113,12 +113,12 @@ def _places(p: ast.PCon, con: ConInfo) -> list[int]:
             continue
         place = labels.index(arg.label.text) if arg.label.text in labels else -1
         if place < 0 or place in taken.values():
-            raise failure(mistakes.PatternFields(con.name, tuple(labels), len(p.args)), arg)
+            raise failure(mistakes_builds.PatternFields(con.name, tuple(labels), len(p.args)), arg)
         taken[number] = place
     free = [place for place in range(len(labels)) if place not in taken.values()]
     by_place = [number for number in range(len(p.args)) if number not in taken]
     if (by_place or not p.args) and len(by_place) != len(free):
-        raise failure(mistakes.PatternFields(con.name, tuple(labels), len(p.args)), p)
+        raise failure(mistakes_builds.PatternFields(con.name, tuple(labels), len(p.args)), p)
     taken.update(zip(by_place, free, strict=False))
     return [taken[number] for number in range(len(p.args))]
 
@@ -157,7 +157,7 @@ def _or(body: Body, env: Env, p: ast.POr, t: Type, bound: dict[str, ast.Pattern]
         mine = [n for n in side if n not in before]
         for name in (*names, *mine):
             if name not in names or name not in mine:
-                raise failure(mistakes.OptionsBind(name), option)
+                raise failure(mistakes_builds.OptionsBind(name), option)
         renamed = {}
         for name in names:
             _same_type(body, option, side_env[name].type, env[name].type)

@@ -4,8 +4,9 @@
     1  literals that an expected type may fill in: records, and lists, ifs, matches and lets that hold one
     2  functions with a parameter whose type isn't written
 
-So a literal sees what the other arguments decided, and a function's body sees all of it. A record or list literal that
-is an argument puts its parts on the same queue. Each rank is needed; tests/types shows a program for each.
+So a literal sees what the other arguments decided, and a function's body sees all of it. A record or list
+literal that is an argument puts its parts on the same queue. Each rank is needed; tests/types shows a program
+for each.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ from kiln.lang.syntax import ast
 
 
 class Reporter:
-    """Collects the reports of one module, in the order of their places. One declaration tells about its first mistake."""
+    """Collects the reports of one module, in the order of their places. One declaration tells about its first
+    mistake.
+    """
 
     def __init__(
         self, module: ast.Module, module_id: str, imports: Mapping[str, Interface], printer: Printer

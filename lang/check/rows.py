@@ -5,7 +5,7 @@ or a `RowMap` over one. Rows are always compared flat.
 
 `unify_rows(a, b)` relates the common fields, makes each tail supply what only the other has, and unifies what is
 left of the tails. That no label comes twice rests on two things: a variable born of an access or of `_supply` always
-stands behind one set of labels, and only a row without a tail is ever extended (literals.py). The two holes left,
+stands behind one set of labels, and only a row without a tail is ever extended (records.py). The two holes left,
 a signature's variable behind different labels and an output with the name of a field, are looked for in
 signatures.py and, by `flat` itself, in `declaration.py` on everything that was instantiated.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from kiln.lang.check.clash import AtField, Clash, Infinite, LabelTwice, NoField, RowsDiffer
-from kiln.lang.check.types import Bound, Con, Row, RowMap, TVar, Type, prune
+from kiln.lang.check.types import Bound, Con, Row, RowMap, TVar, Type
 
 FlatTail: TypeAlias = TVar | Bound | RowMap | None
 Relation: TypeAlias = Callable[[Type, Type], None]
@@ -165,12 +165,3 @@ def unify_tails(found: Row, wanted: Row, relate: Relation, unify: Relation, bind
         unify_tails(found, b.row, relate, unify, bind)
     else:
         raise Clash(RowsDiffer(found, wanted))
-
-
-def field_type(row: Row, label: str) -> Type | None:
-    """The type of a known field."""
-    if row.tail is None:
-        t = row.fields.get(label)
-    else:
-        t = flat(row)[0].get(label)
-    return None if t is None else prune(t)

@@ -1,18 +1,19 @@
 """Sets and overlays.
 
 A set is a nominal type; `self` has it. Annotated members have their type before any body is looked at. The others are
-inferred in the order of the `self.x` that their text shows, each alone: were they a group that unifies, `a = f(self.b)`
-with an `f` that takes a Lib would silently make `b` a Lib, and lose its recipe. So a cycle among them is a mistake, and one
-written type breaks it. The order is found in a loop: a chain may have thousands of members.
+inferred in the order of the `self.x` that their text shows, each alone: were they a group that unifies, `a =
+f(self.b)` with an `f` that takes a Lib would silently make `b` a Lib, and lose its recipe. So a cycle among
+them is a mistake, and one written type breaks it. The order is found in a loop: a chain may have thousands of
+members.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes, mistakes_builds
 from kiln.lang.check.body import Body, Env
-from kiln.lang.check.failure import Failure, InOverride, InBinding, Spanned, failure
+from kiln.lang.check.failure import Failure, InBinding, InOverride, Spanned, failure
 from kiln.lang.check.groups import components
 from kiln.lang.check.infer import check, infer
 from kiln.lang.check.infos import MemberInfo, Site
@@ -51,7 +52,7 @@ class SetBodies:
         for group in components(needs):
             if len(group) > 1 or group[0] in needs[group[0]]:
                 chain = cycle_in(group, needs)
-                raise failure(mistakes.MemberCycle(self.decl.name.text, chain), waiting[chain[0]].name)
+                raise failure(mistakes_builds.MemberCycle(self.decl.name.text, chain), waiting[chain[0]].name)
             order.extend(group)
         return order
 
@@ -60,7 +61,7 @@ class SetBodies:
 
         def raised(node: Spanned) -> Exception:
             label = node.text if isinstance(node, ast.Name) else "self"
-            return failure(mistakes.MemberCycle(self.decl.name.text, (label, label)), node)
+            return failure(mistakes_builds.MemberCycle(self.decl.name.text, (label, label)), node)
 
         return raised
 
@@ -109,7 +110,7 @@ def infer_overlay(body: Body, env: Env, e: ast.Overlay) -> Type:
     """`s with (self, super) { m = e }`: both names have the set's type, and so has the result."""
     t = prune(infer(body, env, e.base))
     if type(t) is not Con or body.world.set_info(t) is None:
-        raise failure(mistakes.EditUnknown(t, True), e.base)
+        raise failure(mistakes_builds.EditUnknown(t, True), e.base)
     inner = dict(env)
     self_local = body.bind(inner, e.self_name.text, t)
     super_local = body.bind(inner, e.super_name.text, t)
@@ -127,7 +128,7 @@ def _override(body: Body, env: Env, t: Con, edit: ast.Edit, seen: set[str]) -> N
     seen.add(label.text)
     wanted = member_type(body, t, label)
     if len(edit.path) > 1 or edit.op != "=":
-        raise failure(mistakes.OverlayPath(label.text), edit)
+        raise failure(mistakes_builds.OverlayPath(label.text), edit)
     try:
         check(body, env, edit.value, wanted)
     except Failure as f:

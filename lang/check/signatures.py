@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kiln.lang.check import mistakes
+from kiln.lang.check import mistakes, mistakes_builds
 from kiln.lang.check.annotations import CONSTRAINTS, Annotations, Variables
 from kiln.lang.check.failure import failure
+from kiln.lang.check.functions import distinct, param_mode
 from kiln.lang.check.infos import MemberInfo, ParamInfo, SetInfo, Site
-from kiln.lang.check.literals import distinct, param_mode
 from kiln.lang.check.names import Scope, Value
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Fn, FnParam, Scheme, TVar, Type, type_id
@@ -111,7 +111,7 @@ def read_set(
     for m in decl.members:
         site = site_of(scope, chunk, m.name)
         if m.name.text in seen:
-            raise failure(mistakes.MemberTwice(decl.name.text, m.name.text, seen[m.name.text]), m.name)
+            raise failure(mistakes_builds.MemberTwice(decl.name.text, m.name.text, seen[m.name.text]), m.name)
         seen[m.name.text] = site
         if m.type is not None:
             members[m.name.text] = MemberInfo(annotations.type(m.type, none), True, site)

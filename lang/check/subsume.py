@@ -216,7 +216,9 @@ def _try_bind(world: World, var: TVar, t: Type | Row) -> None:
 
 
 def joined(world: World, a: Type, b: Type) -> Type:
-    """The least type that both coerce to, of those that need no search: Str and Text make Text, through containers."""
+    """The least type that both coerce to, of those that need no search: Str and Text make Text, through
+    containers.
+    """
     a, b = prune(a), prune(b)
     if type(a) is Con and type(b) is Con:
         if (a.name == "Str" and b.name == "Text") or (a.name == "Text" and b.name == "Str"):

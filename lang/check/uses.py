@@ -1,7 +1,7 @@
 """Which of the module's items a declaration's text names, and how deep the text is nested.
 
-`mentioned` looks at names alone, so it is quick and may see too much: a local may have the name of an item. Where that makes
-items seem to need each other, `free_names` looks again, with scopes.
+`mentioned` looks at names alone, so it is quick and may see too much: a local may have the name of an item.
+Where that makes items seem to need each other, `free_names` looks again, with scopes.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ MAX_DEPTH = 300
 def too_deep(node: object, length: int) -> object | None:
     """A node that lies deeper than `MAX_DEPTH`; `length` is that of the text, which a level needs a character of.
 
-    What the checker walks in a loop counts as one level: `let` and `assert` with what follows, operators that lean to one
-    side, `else if`.
+    What the checker walks in a loop counts as one level: `let` and `assert` with what follows, operators that
+    lean to one side, `else if`.
     """
     if length <= MAX_DEPTH:
         return None

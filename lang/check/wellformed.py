@@ -1,7 +1,7 @@
 """No output may have the name of a field that stands in one record with it (K0330).
 
-Looked for once, when a declaration ends, in every type that it instantiated: a declared record is expanded, and `flat`
-raises where its own fields and its outputs meet.
+Looked for once, when a declaration ends, in every type that it instantiated: a declared record is expanded, and
+`flat` raises where its own fields and its outputs meet.
 """
 
 from __future__ import annotations

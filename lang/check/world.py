@@ -38,7 +38,9 @@ class World:
         self.untyped: dict[str, dict[str, Callable[[Spanned], Exception]]] = {}
         """For a set that is being checked: its members without a type yet, and what to raise for a use of one."""
         self.changes: list[tuple[TVar, frozenset[str]]] | None = None
-        """While an attempt is made that may be undone: the variables that it bound or constrained, all unbound before."""
+        """While an attempt is made that may be undone: the variables that it bound or constrained, all unbound
+        before.
+        """
 
     def record(self, t: Type) -> RecordInfo | None:
         """The declaration of `t`, where it is a declared record."""

@@ -5,9 +5,10 @@
     let y: Str = 1;                 # error: K0301 `y` isn't a Str
     ```
 
-`# revealed: T` is the type of the item, or of the set's member, that begins on the line. `# error: CODE REGEX` is a report
-that points at the line; the expression is searched for in its title, label, notes and help. Every report of a block must be
-named. A block ```kiln ./name.kiln is a module that the blocks below it, up to the next heading, may import.
+`# revealed: T` is the type of the item, or of the set's member, that begins on the line. `# error: CODE REGEX`
+is a report that points at the line; the expression is searched for in its title, label, notes and help. Every
+report of a block must be named. A block ```kiln ./name.kiln is a module that the blocks below it, up to the
+next heading, may import.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whole rendered messages.
 
-A file holds cases parted by lines of `====`; a case is Kiln, a line `----`, and the messages. Text before the first `====` is
-a comment. With KILN_UPDATE_GOLDEN=1 the second halves are written anew, to be read as a diff.
+A file holds cases parted by lines of `====`; a case is Kiln, a line `----`, and the messages. Text before the
+first `====` is a comment. With KILN_UPDATE_GOLDEN=1 the second halves are written anew, to be read as a diff.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""Mistakes with packages, sets and patterns (see mistakes.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kiln.lang.check.failure import Context, Message, did_you_mean
+from kiln.lang.check.infos import Site
+from kiln.lang.check.show import Printer
+from kiln.lang.check.types import Con, Type, prune
+from kiln.lang.check.words import a, counted
+
+
+@dataclass(frozen=True, slots=True)
+class EditUnknown:
+    found: Type
+    overlay: bool
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        if self.overlay:
+            return Message(
+                "K0310",
+                "only a set takes `with (self, super)`",
+                f"this is {p.show(self.found)}",
+                help="a package or a record is edited by `with { … }`",
+            )
+        found = prune(self.found)
+        if type(found) is Con:
+            return Message(
+                "K0310",
+                f"`with` can't edit {a(p.show(found))}",
+                f"this is {p.show(found)}",
+                help="it edits packages and records",
+            )
+        return Message(
+            "K0310",
+            "`with` needs to know what it edits",
+            "its type isn't known here",
+            help="write its type: a Pkg(…) or a record",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EditForgotten:
+    found: Type
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        note = f"{p.show(self.found)} has forgotten its recipe"
+        return Message(
+            "K0304",
+            "this package can't be overridden here",
+            f"this is {p.show(self.found)}",
+            (note,),
+            help="keep the type Pkg(…) from where it is made to here",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EditInside:
+    path: str
+    package: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0313",
+            f"`{self.path}` goes into another package",
+            f"`{self.package}` is a package of its own",
+            help=f"override that one, and assign it: `{self.package} = p with {{ … }}`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CantAppend:
+    path: str
+    found: Type
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0314",
+            f"`+=` adds to a list, a map or a text, and `{self.path}` is {a(p.show(self.found))}",
+            help="replace it with `=`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCycle:
+    set_name: str
+    chain: tuple[str, ...]
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        chain = " → ".join(f"`{n}`" for n in self.chain)
+        first = self.chain[0]
+        return Message(
+            "K0315",
+            f"the type of `{first}` in {self.set_name} depends on itself",
+            notes=(chain,),
+            help=f"write one of their types: `{first}: … = …`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTwice:
+    parent: str
+    label: str
+    site: Site
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0317",
+            f"{self.parent} already has a member `{self.label}`",
+            "again here",
+            others=((self.site, "first declared here"),),
+            help="change it with `with (self, super) { … }`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NoMember:
+    set_name: str
+    label: str
+    known: tuple[str, ...]
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        help_ = did_you_mean(self.label, self.known)
+        return Message(
+            "K0306",
+            f"the set {self.set_name} has no member `{self.label}`",
+            "not a member",
+            help=help_ or "new members are added by a set that `extends` it",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Captures:
+    field: str
+    name: str
+    scalar: bool
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        title = f"`{self.field}` uses `{self.name}` from outside the recipe"
+        note = "an override edits the recipe and computes this function again: it would not reach what was captured"
+        place = "`opts`" if self.scalar else "`deps`"
+        return Message(
+            "K0318",
+            title,
+            "captured here",
+            (note,),
+            help=f"put it into the recipe, for example into {place}, and read it from the function's parameter",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayPath:
+    member: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        title = f"an overlay gives `{self.member}` a new value as a whole"
+        return Message("K0314", title, help=f"write `{self.member} = super.{self.member} with {{ … }}`")
+
+
+@dataclass(frozen=True, slots=True)
+class PatternFields:
+    con: str
+    wanted: tuple[str | None, ...]
+    found: int
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        shape = self.con + (f"({', '.join(n or '_' for n in self.wanted)})" if self.wanted else "")
+        return Message(
+            "K0350",
+            f"{self.con} has {counted(len(self.wanted), 'field')}, and this pattern {self.found}",
+            help=f"its shape is {shape}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotExhaustive:
+    witness: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message("K0351", f"this match forgets {self.witness}", help=f"add `{self.witness} => …`")
+
+
+@dataclass(frozen=True, slots=True)
+class NeverReached:
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0352",
+            "this arm is never reached",
+            "the arms above take every such value",
+            help="remove it, or move it up",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MayNotMatch:
+    witness: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0353", f"this pattern doesn't take {self.witness}", "a `let` must take every value", help="use `match`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsBind:
+    name: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0354",
+            f"`{self.name}` is bound by some of these patterns only",
+            help="every side of `|` must bind the same names",
+        )
