@@ -11,14 +11,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from kiln.store import tables
+from kiln.store.commit import decode_intent
 from kiln.store.digest import ObjectId
+from kiln.store.disk import read_file
 from kiln.store.errors import StoreError
 from kiln.store.index import Environment, Txn
 from kiln.store.info import ObjectInfo, decode_row
 from kiln.store.layout import Layout
 from kiln.store.records import decode_claim
+from kiln.store.session import INTENT
 from kiln.store.verify import Problem, read_meta, verify_object
 
 
@@ -30,10 +34,24 @@ def check_store(layout: Layout, index: Environment, *, contents: bool) -> list[P
     registered = {info.path.base for info in infos}
     orphans = [name for name in entries if name not in registered]
     if orphans:
+        # In this order: a commit removes its intent when its objects are registered, not before.
+        moving = _moving(layout)
         now = {info.path.base for info in index.view(_infos)}
-        problems += [Problem(name, "it is in the store but not registered") for name in orphans if name not in now]
+        strangers = [name for name in orphans if name not in moving and name not in now]
+        problems += [Problem(name, "it is in the store but not registered") for name in strangers]
     problems += _missing_envelopes(layout, index)
     return problems
+
+
+def _moving(layout: Layout) -> set[str]:
+    """What the commits that run now are about to register."""
+    found: set[str] = set()
+    for session in os.listdir(layout.temp):
+        with suppress(FileNotFoundError):
+            for name in os.listdir(f"{layout.temp}/{session}"):
+                if name.startswith(INTENT):
+                    found.update(decode_intent(read_file(f"{layout.temp}/{session}/{name}")).objects)
+    return found
 
 
 def _infos(txn: Txn) -> list[ObjectInfo]:

@@ -28,6 +28,7 @@ from kiln.store.digest import BlobDigest, ObjectId
 from kiln.store.disk import disk_errors, open_directory, write_all
 from kiln.store.errors import ReferenceCycle, Refused
 from kiln.store.failpoint import failpoint
+from kiln.store.hidden import HiddenMention, Suspects, hidden_mentions
 from kiln.store.info import ObjectInfo, sorted_references
 from kiln.store.ingest import (
     CHUNK,
@@ -73,6 +74,7 @@ class _Read(NamedTuple):
     hits: tuple[Hit, ...]
     named: tuple[bytes, ...]
     """Hashes of the closure that stand in names of files."""
+    hidden: tuple[HiddenMention, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class StagedOutputs:
 
     staged: tuple[tuple[OutputName, Staged], ...]
     collisions: tuple[tuple[OutputName, CaseCollision], ...]
+    hidden: tuple[tuple[OutputName, HiddenMention], ...] = ()
+    """Compressed files with store paths inside, which no reference keeps and no rewriting reaches."""
 
     @property
     def infos(self) -> dict[OutputName, ObjectInfo]:
@@ -92,10 +96,11 @@ def stage_outputs(outputs: Sequence[BuiltOutput], closure: Iterable[ObjectInfo],
 
     `closure` is every object that the builder could see. Raises Refused, ReferenceCycle, NoSpace, StoreError.
     """
-    members = {info.path.hash.encode(): info.id for info in closure}
+    paths = {info.path: info.id for info in closure}
+    members = {path.hash.encode(): object_id for path, object_id in paths.items()}
     scratch = {output.scratch.hash.encode(): output for output in outputs}
-    targets = [key.decode() for key in (*members, *scratch)]
-    reads = {output.name: _read(output, scratch, Scanner(targets), owner) for output in outputs}
+    targets = [*paths, *(output.scratch for output in outputs)]
+    reads = {output.name: _read(output, scratch, targets, owner) for output in outputs}
     done: dict[bytes, ObjectInfo] = {}
     staged = []
     for name in _order(reads, scratch):
@@ -103,10 +108,13 @@ def stage_outputs(outputs: Sequence[BuiltOutput], closure: Iterable[ObjectInfo],
         done[reads[name].output.scratch.hash.encode()] = item.meta.info
         staged.append((name, item))
     collisions = [(name, item) for name, read in reads.items() for item in read.found.collisions]
-    return StagedOutputs(tuple(staged), tuple(collisions))
+    hidden = [(name, item) for name, read in reads.items() for item in read.hidden]
+    return StagedOutputs(tuple(staged), tuple(collisions), tuple(hidden))
 
 
-def _read(output: BuiltOutput, scratch: Mapping[bytes, BuiltOutput], scanner: Scanner, owner: Owner) -> _Read:
+def _read(
+    output: BuiltOutput, scratch: Mapping[bytes, BuiltOutput], targets: Sequence[StorePath], owner: Owner
+) -> _Read:
     check_name(output.store_name)
     if output.store_name != output.scratch.name:
         raise Refused(
@@ -115,6 +123,8 @@ def _read(output: BuiltOutput, scratch: Mapping[bytes, BuiltOutput], scanner: Sc
             found=output.store_name,
         )
     named: list[bytes] = []
+    scanner = Scanner(target.hash for target in targets)
+    suspects = Suspects(scanner.feed)
 
     def watch_name(path: bytes, name: bytes) -> None:
         for _, target in scanner.find(name):
@@ -130,16 +140,18 @@ def _read(output: BuiltOutput, scratch: Mapping[bytes, BuiltOutput], scanner: Sc
         folder, entry = split(output.source)
         parent_fd = open_directory(folder)
         try:
-            visitor = Normalise(owner, scanner.feed)
+            visitor = Normalise(owner, suspects.feed)
             found = ingest(parent_fd, entry, visitor, watch_name=watch_name)
         finally:
             os.close(parent_fd)
+        with _Top(output.source) as top:
+            hidden = hidden_mentions(suspects.paths, top.open, targets) if suspects.paths else []
     kind = kind_of(found.node)
     if kind != output.kind:
         raise Refused(
             f"output {output.name} is not what was declared", expected=f"a {output.kind}", found=f"a {kind}"
         )
-    read = _Read(output, found, tuple(scanner.hits), tuple(named))
+    read = _Read(output, found, tuple(scanner.hits), tuple(named), tuple(hidden))
     _check_self(read)
     _check_overlaps(read, scratch)
     return read
@@ -285,6 +297,14 @@ class _Top:
             os.close(fd)
             fd = inner
         return fd, name
+
+    def open(self, path: bytes) -> int:
+        """A descriptor of a file."""
+        fd, name = self._parent(path)
+        try:
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        finally:
+            os.close(fd)
 
     def preview(self, path: bytes, hits: Sequence[Hit], final: Mapping[bytes, bytes]) -> FileNode | LinkNode:
         """What would stand in the manifest; a symlink's target is changed as if it were a file's bytes."""

@@ -52,6 +52,16 @@ def test_eight_processes_add_the_same_and_different(place: str) -> None:
     assert os.listdir(f"{place}/store/.tmp") == os.listdir(f"{place}/store/locks/builds") == []
 
 
+def test_checking_while_others_commit_finds_nothing(place: str) -> None:
+    workers = [start_python(WORKER, place, str(number)) for number in range(2)]
+    with Store.open(f"{place}/store") as store:
+        while any(worker.poll() is None for worker in workers):
+            assert store.check() == []
+    for worker in workers:
+        _, errors = worker.communicate(timeout=240)
+        assert worker.returncode == 0, errors
+
+
 def test_threads_share_one_store(store: Store, place: str) -> None:
     errors: list[BaseException] = []
     key = Key(9)

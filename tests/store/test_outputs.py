@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import itertools
 import os
 import stat
+import zipfile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from store_samples import Link, Script, add, built, read, scratch
 
 from kiln.store.errors import ReferenceCycle, Refused
+from kiln.store.hidden import HiddenMention
 from kiln.store.ingest import CHUNK
 from kiln.store.paths import OutputName
 from kiln.store.rewrite import patched
@@ -167,6 +171,34 @@ def test_many_mentions_in_one_file(store: Store) -> None:
     own = scratch("p")
     info = store.add_outputs([built(store, "p", "out", {"f": f"{own}\n".encode() * 50_000})], [])[OUT]
     assert read(f"{store.physical(info.path)}/f") == f"{info.path}\n".encode() * 50_000
+
+
+def zipped(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("first", b"nothing")
+        archive.writestr("second", data)
+    return buffer.getvalue()
+
+
+def test_paths_inside_compressed_files_are_told(store: Store, place: str) -> None:
+    used, own = add(store, place, "used", b"u"), scratch("p")
+    text = b"x" * 70_000 + f"{own}:{used.path}".encode()
+    tree = {
+        "man": {"p.1.gz": gzip.compress(b"first") + gzip.compress(text)},
+        "p.jar": zipped(str(own).encode()),
+        "clean.gz": gzip.compress(b"nothing"),
+        "not.gz": b"\x1f\x8bgarbage",
+        "not.zip": b"PK\x03\x04garbage",
+        "torn.gz": gzip.compress(text)[:40],
+    }
+    staged = store.stage_outputs([built(store, "p", "out", tree)], [used])
+    assert {item for _, item in staged.hidden} == {
+        HiddenMention(b"man/p.1.gz", own),
+        HiddenMention(b"man/p.1.gz", used.path),
+        HiddenMention(b"p.jar", own),
+    }
+    assert staged.infos[OUT].references == ()
 
 
 def test_nothing_is_registered_before_commit(store: Store) -> None:
