@@ -21,6 +21,8 @@ from kiln.exits import Exit
 from kiln.interpreter.reproduce import Replayed, Reproduction, reproduce
 from kiln.store.errors import StoreError
 from kiln.store.provenance.closure import Closure, read_closure, write_closure
+from kiln.store.provenance.keys import PublicKey
+from kiln.store.provenance.trust import Policy, TrustedKey
 from kiln.store.provenance.verdict import Word
 from kiln.store.store import Store
 
@@ -38,12 +40,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a store that inputs may be copied from by digest, beside your own",
     )
     parser.add_argument("--no-lender", action="store_true", help="don't look for inputs in your own store")
+    parser.add_argument("--key", metavar="KEY", help="the key that must have signed: ed25519:… or a PEM file")
     parser.add_argument("--verdict", metavar="FILE", help="write the signed verdict here")
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    closure = _closure(args.target, context)
+    policy = context.policy() if args.key is None else _policy_of(args.key)
+    closure = _closure(args.target, policy, context)
     with ExitStack() as stack:
         into = args.into or _scratch(stack)
         if os.path.isdir(into) and os.listdir(into):
@@ -59,20 +63,28 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _tell(found, context)
 
 
-def _closure(target: str, context: Context) -> Closure:
+def _policy_of(key: str) -> Policy:
+    """That one key, whoever else is trusted here."""
+    if os.path.isfile(key):
+        with open(key, encoding="ascii", errors="replace") as file:
+            return Policy.of([TrustedKey(PublicKey.from_pem(file.read()), "the key given")])
+    return Policy.of([TrustedKey(PublicKey.parse(key), "the key given")])
+
+
+def _closure(target: str, policy: Policy, context: Context) -> Closure:
     """From a file of envelopes, from stdin, or from the store for a target that is there."""
     if target == "-":
-        return read_closure(sys.stdin.buffer, context.policy())
+        return read_closure(sys.stdin.buffer, policy)
     if os.path.isfile(target) and not target.endswith(".kiln") and not os.path.islink(target):
         with open(target, "rb") as file:
-            return read_closure(file, context.policy())
+            return read_closure(file, policy)
     from kiln.naming import find_made
 
     store = context.store()
     named = find_made(target, context)[0][0]
     if named.envelope is None:
         raise Stop("K0903", f"{target} is a source of your own: there is nothing to reproduce")
-    return read_closure(io.BytesIO(b"".join(write_closure(named.envelope, store.envelope))), context.policy())
+    return read_closure(io.BytesIO(b"".join(write_closure(named.envelope, store.envelope))), policy)
 
 
 def _scratch(stack: ExitStack) -> str:

@@ -1,8 +1,8 @@
 """`kiln show TARGET`: where it is, what it is made from, and on whose word.
 
-`--provenance` prints DSSE envelopes, so that other people's tools need nothing of ours: that of the target's build,
-with the statement of which commit and file it stands for above it; with `--closure` those of everything it was
-built from, as JSON lines, which `kiln reproduce` takes.
+`--provenance` prints the DSSE envelope of the target's build, so that other people's tools need nothing of ours; with
+`--closure` those of everything it was built from follow, as JSON lines, which `kiln reproduce` takes. `--resolution`
+prints the envelope above it: which commit, file and attribute the build stands for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--provenance", action="store_true", help="the signed envelope of its build")
+    what.add_argument("--resolution", action="store_true", help="the signed envelope of what it stands for")
     what.add_argument("--derivation", action="store_true", help="what is to be built, as JSON")
     parser.add_argument("--closure", action="store_true", help="with --provenance: of all it was built from")
 
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise Stop("K0900", "--closure goes with --provenance", help="kiln show TARGET --provenance --closure")
     if args.provenance:
         return _provenance(args, context)
+    if args.resolution:
+        return _resolution(args, context)
     if args.derivation:
         return _derivation(args, context)
     rows = [_row(named, context) for named in find(args.target, context)]
@@ -42,7 +45,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _provenance(args: argparse.Namespace, context: Context) -> int:
     from kiln.store.provenance.closure import write_closure
-    from kiln.store.standings import standings
 
     envelopes = list(dict.fromkeys(_envelope(named) for named, _ in find_made(args.target, context)))
     if len(envelopes) > 1:
@@ -52,12 +54,26 @@ def _provenance(args: argparse.Namespace, context: Context) -> int:
         for line in write_closure(envelopes[0], store.envelope):
             context.console.write_bytes(line)
         return Exit.OK
-    for named in find(args.target, context)[:1]:
-        if named.drv is not None and context.console.verbose:
-            for standing in standings(store.layout, named.drv):
-                context.console.write_bytes(store.envelope(standing))
     context.console.write_bytes(store.envelope(envelopes[0]))
     return Exit.OK
+
+
+def _resolution(args: argparse.Namespace, context: Context) -> int:
+    from kiln.store.standings import standings
+
+    store = context.store()
+    found = find(args.target, context)
+    for named in found:
+        kept = standings(store.layout, named.drv) if named.drv is not None else []
+        if kept:
+            context.console.write_bytes(store.envelope(kept[0]))
+            return Exit.OK
+    raise Stop(
+        "K0903",
+        f"nothing says what {args.target} stands for",
+        expected="a target that was realised here, as FILE#attribute",
+        help=f"kiln realise {args.target}",
+    )
 
 
 def _envelope(named: Named) -> EnvelopeDigest:
