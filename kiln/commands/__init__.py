@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "verify": "check hashes, signatures and provenance; build nothing",
     "reproduce": "build again from provenance alone, and compare",
     "key": "the key that signs what is built here",
+    "trust": "whose word counts here, beside your own",
     "explain": "what an error's code means",
     "doctor": "what this machine can do, and whether the store is sound",
 }

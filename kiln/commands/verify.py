@@ -14,11 +14,14 @@ from kiln.context import Context
 from kiln.exits import Exit
 from kiln.interpreter.recipe import decode_recipe
 from kiln.naming import Named, find_made
+from kiln.store.digest import DrvDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.provenance.closure import read_closure, write_closure
 from kiln.store.provenance.facts import Output
+from kiln.store.provenance.resolution import Commit, Resolution
 from kiln.store.provenance.statement import Content, DigestSet
-from kiln.store.provenance.verify import Expected, check_build
+from kiln.store.provenance.verify import Expected, check_build, verify_envelope
+from kiln.store.standings import standings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +36,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if named.envelope is not None:
             envelopes += _verify_evidence(named, context)
     console = context.console
+    for drv in dict.fromkeys(named.drv for named, _ in found if named.drv is not None):
+        _verify_standing(drv, context)
     for named, info in found:
         console.result(f"verified {info.path}")
         if named.envelope is None:
@@ -75,6 +80,19 @@ def _verify_evidence(named: Named, context: Context) -> int:
             ),
         )
     return len(closure.statements)
+
+
+def _verify_standing(drv: DrvDigest, context: Context) -> None:
+    """The newest statement of which commit and file a derivation stands for."""
+    store = context.store()
+    for envelope in standings(store.layout, drv)[:1]:
+        said = verify_envelope(store.envelope(envelope), context.policy()).said
+        if not isinstance(said, Resolution) or said.unresolved != drv:
+            raise Stop(
+                "K0604", "a statement of what a derivation stands for is about another one", found=str(envelope)
+            )
+        commit = said.source.commit if isinstance(said.source, Commit) else "a tree that is not clean"
+        context.console.say(f"{escape(said.file)}#{escape(said.attribute)} at {commit}")
 
 
 def _computed(item: Output, context: Context) -> DigestSet | None:
