@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "reproduce": "build again from provenance alone, and compare",
     "key": "the key that signs what is built here",
     "trust": "whose word counts here, beside your own",
+    "store": "look after the store: verify, ls, rebuild-index",
     "explain": "what an error's code means",
     "doctor": "what this machine can do, and whether the store is sound",
 }

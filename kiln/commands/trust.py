@@ -1,7 +1,7 @@
 """`kiln trust list|add|remove`: whose word counts here, beside this builder's own.
 
-The keys stand in a text file (`trusted-keys` in Kiln's configuration folder), whose format `store/provenance/trust.py`
-gives; it can be edited by hand.
+The keys stand in a text file, `trusted-keys` in Kiln's configuration folder, whose format is given in
+`store/provenance/trust.py`; it can be edited by hand.
 """
 
 from __future__ import annotations
