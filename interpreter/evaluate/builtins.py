@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kiln.interpreter.derivation import Fixed, Limits, OutputSpec
 from kiln.interpreter.evaluate.derive import drv_of_spec, store_name
+from kiln.interpreter.evaluate.library import LIBRARY
 from kiln.interpreter.evaluate.mistakes import BadHash, FailCalled, Failure, LeavesOutput, OutsideDomain
 from kiln.interpreter.evaluate.packages import Drv, Fetch, Pkg, Plan, Selection, Source
 from kiln.interpreter.evaluate.show import json_text
@@ -326,4 +327,4 @@ _PRELUDE: Final[dict[str, Callable[..., Any]]] = {
     "fail": fail,
 }  # fmt: skip
 
-EXTERNS: Final = {f"std/prelude/{name}": function for name, function in _PRELUDE.items()}
+EXTERNS: Final = {**{f"std/prelude/{name}": function for name, function in _PRELUDE.items()}, **LIBRARY}
