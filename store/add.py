@@ -14,8 +14,8 @@ from kiln.store.info import ObjectInfo, sorted_references
 from kiln.store.ingest import CaseCollision, Copy, Ingested, Measure, Normalise, ingest, show_path
 from kiln.store.manifest import object_id
 from kiln.store.meta import ObjectMeta, kind_of
+from kiln.store.patch import split
 from kiln.store.paths import check_name
-from kiln.store.rewrite import split
 from kiln.store.session import Session
 from kiln.store.tree import Select, remove_tree
 

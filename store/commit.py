@@ -22,17 +22,18 @@ import msgpack
 
 from kiln.store import tables
 from kiln.store.digest import EnvelopeDigest, blob_digest
-from kiln.store.disk import disk_errors, exists_at, open_directory, rename_new, write_all
+from kiln.store.disk import disk_errors, open_directory, rename_new, write_all
 from kiln.store.failpoint import failpoint
 from kiln.store.index import Environment, Txn
 from kiln.store.info import ObjectInfo
-from kiln.store.ingest import MTIME_NS, Measure, ingest
+from kiln.store.ingest import MTIME_NS
 from kiln.store.layout import Layout
 from kiln.store.meta import ObjectMeta, encode_meta
 from kiln.store.recordfile import encode_resolution_file, encode_witness_file, resolution_file, witness_file
 from kiln.store.records import Resolution
 from kiln.store.session import INTENT, Session
 from kiln.store.trash import to_trash
+from kiln.store.verify import is_intact
 
 META, RECORDS, ENVELOPES = "objects-meta", "records", "envelopes"
 _DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -200,20 +201,13 @@ def _place(layout: Layout, store_fd: int, item: Staged) -> None:
                 rename_new(folder_fd, item.entry, store_fd, base)
                 break
             except FileExistsError:
-                if is_intact(store_fd, base, item.meta):
+                if is_intact(layout, store_fd, base, item.meta):
                     to_trash(layout, folder_fd, item.entry)
                     break
                 to_trash(layout, store_fd, base)
     finally:
         os.close(folder_fd)
     seal(store_fd, base, item.meta)
-
-
-def is_intact(store_fd: int, base: bytes, meta: ObjectMeta) -> bool:
-    """Whether what lies there has the bytes that the manifest says."""
-    if not exists_at(store_fd, base):
-        return False
-    return ingest(store_fd, base, Measure()).manifest.root == meta.info.root
 
 
 def seal(store_fd: int, base: bytes, meta: ObjectMeta) -> None:

@@ -103,6 +103,7 @@ class Layout(NamedTuple):
             os.mkdir(path, mode)
         except FileExistsError:
             return
+        os.chmod(path, mode)  # Whatever the umask is: a build's user must be able to pass through.
         self.owner.take_at(None, path)
 
 

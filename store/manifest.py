@@ -203,7 +203,7 @@ def entries_of(manifest: Manifest) -> Iterator[tuple[bytes, FileNode | LinkNode]
 
 
 def replaced(manifest: Manifest, changes: Mapping[bytes, FileNode | LinkNode]) -> Manifest:
-    """The manifest with other files or symlinks at these paths, which it must have."""
+    """The manifest with other files or symlinks at these paths. Raises Damaged where it has none there."""
     if not changes:
         return manifest
     known = manifest.by_digest()
@@ -215,6 +215,8 @@ def replaced(manifest: Manifest, changes: Mapping[bytes, FileNode | LinkNode]) -
     for parent in sorted(places, key=lambda path: path.count(b"/") + bool(path), reverse=True):
         entries = decode_directory(known[places[parent]])
         new = at.get(parent, {})
+        if not new.keys() <= {name for name, _ in entries}:
+            raise Damaged("a manifest without a file that it should have", found=repr(parent[:200]))
         data = encode_directory((name, new.get(name, node)) for name, node in entries)
         digest = directory_digest(data)
         known[digest] = data
@@ -237,8 +239,9 @@ def _directories_at(
         for name in path.split(b"/") if path else ():
             if here not in listings:
                 listings[here] = dict(decode_directory(known[places[here]]))
-            child = listings[here][name]
-            assert isinstance(child, DirNode), path
+            child = listings[here].get(name)
+            if not isinstance(child, DirNode):
+                raise Damaged("a manifest without a directory that it should have", found=repr(path[:200]))
             here = here + b"/" + name if here else name
             places[here] = child.digest
     return places

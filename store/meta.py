@@ -63,14 +63,18 @@ def encode_meta(meta: ObjectMeta) -> bytes:
 
 
 def decode_meta(data: bytes) -> ObjectMeta:
-    """Read an object's small file, and check that its id follows from what it says. Raises Damaged."""
+    """Read an object's small file, and check that its id follows from what it says. Raises Damaged.
+
+    That the zeroed nodes of its self-references are those of its files only the files can show: see `verify`.
+    """
     try:
         fields = cast(object, msgpack.unpackb(data, use_list=True, raw=False))
         meta = _decode(fields)
     except (StoreError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise Damaged("an object's small file does not parse", found=str(error)) from error
     info = meta.info
-    if object_id(info.name, meta.manifest, meta.places, info.references) != info.id or encode_meta(meta) != data:
+    identity = object_id(info.name, meta.manifest, meta.places, info.references)
+    if identity != info.id or encode_meta(meta) != data:
         raise Damaged("an object's small file contradicts its id", found=info.id.short)
     return meta
 

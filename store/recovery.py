@@ -26,7 +26,6 @@ from kiln.store.commit import (
     decode_intent,
     envelope_digest,
     envelope_file,
-    is_intact,
     register,
     seal,
     sync_folders,
@@ -46,7 +45,7 @@ from kiln.store.records import Resolution
 from kiln.store.roots import Root, read_root_files
 from kiln.store.session import INTENT
 from kiln.store.trash import to_trash
-from kiln.store.verify import read_meta
+from kiln.store.verify import is_intact, read_meta
 
 
 class Recovered(NamedTuple):
@@ -173,7 +172,7 @@ def _proven(layout: Layout, store_fd: int, base: str) -> ObjectMeta | None:
     """The orphan's small file, if that proves itself and the object has its bytes."""
     try:
         meta = read_meta(layout, base)
-        return meta if is_intact(store_fd, base.encode(), meta) else None
+        return meta if is_intact(layout, store_fd, base.encode(), meta) else None
     except (StoreError, OSError):
         return None
 

@@ -14,40 +14,31 @@ that overlap. Mentions of the input closure are references and stay as they are.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from blake3 import blake3
-
 from kiln.store.commit import Staged
-from kiln.store.digest import BlobDigest, ObjectId
-from kiln.store.disk import disk_errors, open_directory, write_all
+from kiln.store.digest import ObjectId
+from kiln.store.disk import disk_errors, open_directory
 from kiln.store.errors import ReferenceCycle, Refused
-from kiln.store.failpoint import failpoint
 from kiln.store.hidden import HiddenMention, Suspects, hidden_mentions
 from kiln.store.info import ObjectInfo, sorted_references
 from kiln.store.ingest import (
-    CHUNK,
     CaseCollision,
     Ingested,
     Normalise,
-    finish_directory,
-    finish_file,
-    finish_link,
     ingest,
     show_path,
 )
 from kiln.store.layout import Owner
-from kiln.store.manifest import ZEROS, FileNode, LinkNode, SelfPlace, object_id, replaced
+from kiln.store.manifest import ZEROS, SelfPlace, object_id, replaced
 from kiln.store.meta import ObjectMeta, kind_of
+from kiln.store.patch import TreeAt, split
 from kiln.store.paths import HASH_CHARS, OutputName, StorePath, base32, check_name
 from kiln.store.scan import Hit, Scanner
-
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +135,7 @@ def _read(
             found = ingest(parent_fd, entry, visitor, watch_name=watch_name)
         finally:
             os.close(parent_fd)
-        with _Top(output.source) as top:
+        with TreeAt(output.source) as top:
             hidden = hidden_mentions(suspects.paths, top.open, targets) if suspects.paths else []
     kind = kind_of(found.node)
     if kind != output.kind:
@@ -155,12 +146,6 @@ def _read(
     _check_self(read)
     _check_overlaps(read, scratch)
     return read
-
-
-def split(path: str) -> tuple[str, bytes]:
-    """A path's folder and its last component."""
-    folder, entry = os.path.split(path.rstrip("/"))
-    return folder or ".", os.fsencode(entry)
 
 
 def _check_self(read: _Read) -> None:
@@ -243,7 +228,7 @@ def _finish(read: _Read, members: Mapping[bytes, ObjectId], done: Mapping[bytes,
         ]
     )
     name = read.output.store_name
-    with disk_errors(f"rewriting output {read.output.name}"), _Top(read.output.source) as top:
+    with disk_errors(f"rewriting output {read.output.name}"), TreeAt(read.output.source) as top:
         places = [
             SelfPlace(path, offsets, top.preview(path, hits, {own: ZEROS, **siblings}))
             for path, hits in changed.items()
@@ -271,124 +256,3 @@ def _changed(hits: Iterable[Hit], rewritten: set[bytes]) -> dict[bytes, list[Hit
         if hit.target in rewritten:
             found.setdefault(hit.path, []).append(hit)
     return found
-
-
-class _Top:
-    """An output's tree, in which files are read and replaced by path."""
-
-    def __init__(self, source: str) -> None:
-        self._folder, self._entry = split(source)
-
-    def __enter__(self) -> _Top:
-        self._fd = open_directory(self._folder)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-    def _parent(self, path: bytes) -> tuple[int, bytes]:
-        """The folder that holds `path`, opened without following anything, and the entry's name there."""
-        if not path:
-            return os.dup(self._fd), self._entry
-        fd = open_directory(self._entry, self._fd)
-        *above, name = path.split(b"/")
-        for component in above:
-            inner = open_directory(component, fd)
-            os.close(fd)
-            fd = inner
-        return fd, name
-
-    def open(self, path: bytes) -> int:
-        """A descriptor of a file."""
-        fd, name = self._parent(path)
-        try:
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-        finally:
-            os.close(fd)
-
-    def preview(self, path: bytes, hits: Sequence[Hit], final: Mapping[bytes, bytes]) -> FileNode | LinkNode:
-        """What would stand in the manifest; a symlink's target is changed as if it were a file's bytes."""
-        fd, name = self._parent(path)
-        try:
-            return _digest(fd, name, hits, final, None)
-        finally:
-            os.close(fd)
-
-    def write(
-        self, path: bytes, hits: Sequence[Hit], final: Mapping[bytes, bytes], owner: Owner
-    ) -> FileNode | LinkNode:
-        """Put a changed file or symlink in the place of the old one."""
-        fd, name = self._parent(path)
-        draft = b".kiln-" + os.urandom(8).hex().encode()
-        try:
-            if path:
-                os.fchmod(fd, 0o755)
-            node = _digest(fd, name, hits, final, draft)
-            match node:
-                case LinkNode(target):
-                    os.symlink(target, draft, dir_fd=fd)
-                    finish_link(fd, draft, owner)
-                case FileNode(_, _, executable):
-                    out = os.open(draft, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=fd)
-                    try:
-                        finish_file(out, executable, owner)
-                    finally:
-                        os.close(out)
-            os.rename(draft, name, src_dir_fd=fd, dst_dir_fd=fd)
-            failpoint("rewrite:file-written")
-            if path:
-                finish_directory(fd, is_top=b"/" not in path)
-        finally:
-            os.close(fd)
-        return node
-
-
-def _digest(
-    fd: int, name: bytes, hits: Sequence[Hit], final: Mapping[bytes, bytes], draft: bytes | None
-) -> FileNode | LinkNode:
-    """What a file or symlink is with its hashes replaced; also written to the file `draft` if one is named."""
-    patches = [(hit.offset, final[hit.target]) for hit in hits]
-    try:
-        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        return LinkNode(b"".join(patched([os.readlink(name, dir_fd=fd)], patches)))
-    try:
-        facts = os.fstat(source)
-        hasher = blake3()
-        out = os.open(draft, _MAKE, 0o600, dir_fd=fd) if draft is not None else None
-        try:
-            for piece in patched(_pieces(source), patches):
-                hasher.update(piece)
-                if out is not None:
-                    write_all(out, piece)
-        finally:
-            if out is not None:
-                os.close(out)
-        return FileNode(facts.st_size, BlobDigest(hasher.digest()), bool(facts.st_mode & 0o111))
-    finally:
-        os.close(source)
-
-
-def _pieces(fd: int) -> Iterator[bytes]:
-    while data := os.read(fd, CHUNK):
-        yield data
-
-
-def patched(pieces: Iterable[bytes], patches: Sequence[tuple[int, bytes]]) -> Iterator[bytes]:
-    """A stream with some ranges overwritten. Patches are in the order of their offsets and do not overlap."""
-    offset, first = 0, 0
-    for piece in pieces:
-        end = offset + len(piece)
-        changed: bytearray | None = None
-        for at in range(first, len(patches)):
-            start, new = patches[at]
-            if start >= end:
-                break
-            changed = changed or bytearray(piece)
-            low, high = max(start, offset), min(start + len(new), end)
-            changed[low - offset : high - offset] = new[low - start : high - start]
-            first = at + 1 if high == start + len(new) else at
-        yield bytes(changed) if changed is not None else piece
-        offset = end

@@ -29,8 +29,7 @@ class Session:
         self._lock, self.name = self._take_name()
         self.path = f"{layout.temp}/{self.name}"
         with disk_errors("making a folder for this process"):
-            os.mkdir(self.path, 0o711)
-            layout.owner.take_at(None, self.path)
+            layout.make_folder(self.path, 0o711)
             self.fd = open_directory(self.path)
             # Opened before anything is written: syncfs reports the errors since then.
             self._sync = GroupSync(self.fd)
@@ -57,8 +56,7 @@ class Session:
             raise StoreError("not a prefix for a folder's name", found=repr(prefix))
         path = f"{self.path}/{self.fresh(prefix + '-')}"
         with disk_errors("making a folder in the store"):
-            os.mkdir(path, 0o700)
-            self.layout.owner.take_at(None, path)
+            self.layout.make_folder(path, 0o700)
         return path
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from kiln.store.errors import Damaged, NotInStore, StoreError
 from kiln.store.index import Environment, Txn
 from kiln.store.info import ObjectInfo, decode_row
 from kiln.store.layout import Layout, open_layout
+from kiln.store.locks import build_lock, is_alive
 from kiln.store.paths import OutputName, StorePath
 from kiln.store.records import Claim, Resolution, Witness
 from kiln.store.tables import Origin, Witnessed
@@ -351,8 +352,6 @@ class Store:
         cancelled: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[bool]:
         """Only one builder of a resolved derivation at a time; see `locks.build_lock`."""
-        from kiln.store.locks import build_lock
-
         return build_lock(self.layout, resolved.hex(), limit=limit, on_wait=on_wait, cancelled=cancelled)
 
     def sha256_of(self, blob: BlobDigest) -> bytes | None:
@@ -466,9 +465,8 @@ class Store:
 
 
 def _has_leftovers(layout: Layout) -> bool:
-    """Whether any process that writes runs or died."""
-    with os.scandir(layout.temp) as entries:
-        return next(entries, None) is not None
+    """Whether a process that wrote died. Those that run are known by their locks, at the cost of one each."""
+    return not all(is_alive(layout, name) for name in os.listdir(layout.temp))
 
 
 def _require(txn: Txn, object_id: ObjectId) -> ObjectInfo:

@@ -11,8 +11,10 @@ from kiln.store.errors import Damaged, StoreError
 from kiln.store.info import ObjectInfo
 from kiln.store.ingest import MTIME_NS, Measure, ingest, show_path
 from kiln.store.layout import Layout
-from kiln.store.manifest import Manifest, entries_of
+from kiln.store.manifest import ZEROS, Manifest, entries_of, replaced
 from kiln.store.meta import ObjectMeta, decode_meta
+from kiln.store.patch import TreeAt
+from kiln.store.scan import Hit
 from kiln.store.tree import Step, walk
 
 
@@ -54,10 +56,39 @@ def verify_object(layout: Layout, info: ObjectInfo) -> list[Problem]:
             return [*problems, Problem(where, f"it cannot be read: {error}")]
         if found.root != info.root:
             problems.extend(Problem(where, what) for what in _differences(meta.manifest, found))
+        else:
+            problems.extend(Problem(where, what) for what in wrong_places(f"{layout.store}/{base}", meta))
         problems.extend(Problem(where, what) for what in _not_normal(store_fd, base.encode()))
     finally:
         os.close(store_fd)
     return problems
+
+
+def wrong_places(physical: str, meta: ObjectMeta) -> list[str]:
+    """Self-references that are not what the id was computed from. The tree must have the manifest's root.
+
+    At each offset the object's own hash must stand, and with zeros there the node must be the recorded one.
+    """
+    own = meta.info.path.hash.encode()
+    lines = []
+    with TreeAt(physical) as tree:
+        for place in meta.places:
+            hits = [Hit(place.path, offset, own) for offset in place.offsets]
+            as_it_is = tree.preview(place.path, hits, {own: own})
+            zeroed = tree.preview(place.path, hits, {own: ZEROS})
+            stands = {place.path: as_it_is}
+            if zeroed != place.modulo or replaced(meta.manifest, stands).root != meta.info.root:
+                lines.append(f"its mentions of itself are not where its id says: {show_path(place.path)}")
+    return lines
+
+
+def is_intact(layout: Layout, store_fd: int, base: bytes, meta: ObjectMeta) -> bool:
+    """Whether what lies there is the object, to the last bit of its id."""
+    if not exists_at(store_fd, base):
+        return False
+    if ingest(store_fd, base, Measure()).manifest.root != meta.info.root:
+        return False
+    return not wrong_places(f"{layout.store}/{os.fsdecode(base)}", meta)
 
 
 def _differences(wanted: Manifest, found: Manifest) -> list[str]:

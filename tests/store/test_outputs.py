@@ -17,8 +17,8 @@ from store_samples import Link, Script, add, built, read, scratch
 from kiln.store.errors import ReferenceCycle, Refused
 from kiln.store.hidden import HiddenMention
 from kiln.store.ingest import CHUNK
+from kiln.store.patch import patched
 from kiln.store.paths import OutputName
-from kiln.store.rewrite import patched
 from kiln.store.store import Store
 
 OUT, DEV, DOC = map(OutputName, ("out", "dev", "doc"))
