@@ -34,6 +34,11 @@ CODES: dict[str, tuple[str, str]] = {
         "`kiln run` and `kiln shell` show a program the store at /kiln/store by namespaces of its own. The machine "
         "refuses them; `kiln doctor` says which switch does that.",
     ),
+    "K0455": (
+        "a builtin that this version doesn't have",
+        "A derivation names a builder that is part of Kiln, in a version or with options that this Kiln doesn't "
+        "know. Another version made it: use that one, or realise the target from its build file.",
+    ),
     "K0650": (
         "a replay lacks something",
         "`kiln reproduce` works from envelopes alone: the target's and those of everything it was built from, as "

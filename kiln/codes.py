@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 CODES: dict[str, tuple[str, str]] = {
-    "K0801": (
+    "K0807": (
         "this machine refused a file operation",
         "A file or a folder could not be read, written or made. The message names it and says what the system said.",
     ),

@@ -82,7 +82,7 @@ def _from_os(error: OSError) -> Problem:
     where = f"{error.filename}: " if error.filename else ""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return Problem(
-        "K0707" if full else "K0801",
+        "K0707" if full else "K0807",
         f"{where}{error.strerror or error}",
         Exit.MACHINE,
         help="free some space and run the command again; nothing was lost" if full else None,

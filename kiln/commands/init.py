@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from kiln.console import Stop
+from kiln.console import Stop, escape
 from kiln.context import Context
 
 _MAIN = '''\
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         with open(place, "x", encoding="utf-8") as file:
             file.write(_FILES[name])
         made.append(place)
-        context.console.result(place)
+        context.console.result(escape(place))
     context.console.document("init", {"made": made})
-    context.console.say(f"next: kiln realise {places['main.kiln']}")
+    context.console.say(f"next: kiln realise {escape(places['main.kiln'])}")
     return 0
