@@ -11,6 +11,7 @@ This is the one part of evaluation that reads build files.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from kiln import stdlib
@@ -57,19 +58,23 @@ class _Loaded(NamedTuple):
 
 
 class Loader:
-    """Loads one program. `load` is the whole pipeline."""
+    """Loads one program. `load` is the whole pipeline.
 
-    def __init__(self, library: str | None = None) -> None:
+    `texts` stand in for files, by their absolute paths: what is in an editor, or typed.
+    """
+
+    def __init__(self, library: str | None = None, texts: Mapping[str, str] | None = None) -> None:
+        self._texts = texts or {}
         self.library = os.path.dirname(os.path.abspath(stdlib.__file__)) if library is None else library
         self.reports: list[Report] = []
         self.sources: dict[str, BlobDigest] = {}
         self._loaded: dict[ModuleId, _Loaded] = {}
 
-    def load(self, path: str) -> Program:
-        """The program of a build file. Raises CompileError with every report."""
+    def load(self, path: str, shown: str | None = None) -> Program:
+        """The program of a build file, which messages call `shown`. Raises CompileError with every report."""
         root = os.path.abspath(path)
         self._read(PRELUDE, None)
-        self._read(root, None, shown=path)
+        self._read(root, None, shown=shown or path)
         self._read_imports()
         cores, interfaces = self._check(self._order())
         if self.reports:
@@ -121,7 +126,7 @@ class Loader:
         self, path: str, name: str, recorded: str, place: Place | None
     ) -> tuple[ast.Module, tuple[Report, ...]]:
         empty = ast.Module(name, "", None, ())
-        data = _bytes(path, name)
+        data = self._texts[path].encode("utf-8", "surrogatepass") if path in self._texts else _bytes(path, name)
         if not isinstance(data, bytes):
             return empty, (report(data, place),)
         try:
