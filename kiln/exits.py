@@ -32,6 +32,8 @@ _EXACT = {
     "K0504": Exit.MACHINE,
     "K0505": Exit.MACHINE,
     "K0506": Exit.NETWORK,
+    "K0520": Exit.HASH,
+    "K0521": Exit.NETWORK,
     "K0650": Exit.INCONCLUSIVE,
     "K0651": Exit.NOT_REPRODUCIBLE,
     "K0701": Exit.USAGE,

@@ -115,4 +115,17 @@ to a reviewer and another to a build. Names that differ only in case are allowed
         """`strip = N` drops the first N components of every name. An entry has no more than that: look into the
 archive (`tar tf`), and give a smaller number.""",
     ),
+    "K0520": (
+        "a remote module's tree is not the pinned one",
+        """The files of a remote module were fetched, and the digest of their tree is not the one that kiln.lock, or the
+import's own pin, says. Nothing of them was admitted, and nothing was evaluated.
+
+What was pinned has changed behind its address, or the pin was edited by hand. If the change is meant, `kiln pin
+update NAME` writes the new digest: look at the difference that git shows before you commit it.""",
+    ),
+    "K0521": (
+        "a remote module is not in the store",
+        """Remote modules are fetched once; from then on they are in the store, and need no network. This one is not
+there yet, and `--offline` was given. Run the command once without it.""",
+    ),
 }

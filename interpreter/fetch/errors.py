@@ -150,6 +150,18 @@ class CannotKeep(FetchError):
     code = "K0505"
 
 
+class TreeDiffers(FetchError):
+    """A remote module's tree is not the one that was pinned; nothing was admitted."""
+
+    code = "K0520"
+
+
+class NotHere(FetchError):
+    """A remote module's tree is not in the store, and nothing may be fetched."""
+
+    code = "K0521"
+
+
 class UnpackError(FetchError):
     """Root of what is wrong with an archive."""
 

@@ -94,6 +94,18 @@ def fetch_fixed(
     return _Fetch(fixed, dest, config, on_progress, os.environ if env is None else env).run(parsed)
 
 
+def fetch_first(
+    name: str, source: str, dest: str, config: FetchConfig, env: Mapping[str, str] | None = None
+) -> Fetched:
+    """Have a file that nobody has pinned yet, or whose pin speaks of what is in it: whatever the source gives.
+
+    The caller vouches for it: `kiln pin` writes the digest down, a module's tree is compared afterwards. Raises as
+    `fetch_fixed` does, but for HashMismatch.
+    """
+    fixed = Fixed(name, False, "blake3", bytes(32))
+    return _First(fixed, dest, config, None, os.environ if env is None else env).run((parse_source(source),))
+
+
 @dataclass(slots=True)
 class _Came:
     """Bytes that came, before they are compared."""
@@ -272,6 +284,9 @@ class _Fetch:
     def _text(self, value: bytes) -> str:
         return f"{self.fixed.algorithm}:{value.hex()}"
 
+    def _expected(self) -> str | None:
+        return self._text(self.fixed.value)
+
     def _failure(self) -> FetchError:
         attempts = tuple(self.attempts)
         if self.mismatches:
@@ -280,7 +295,7 @@ class _Fetch:
         failure = Unreachable if network else NotDelivered
         return failure(
             f"no source of {self.fixed.name} can be reached" if network else f"no source has {self.fixed.name}",
-            expected=self._text(self.fixed.value),
+            expected=self._expected(),
             found=f"{len(attempts)} places were tried",
             help=self._help(network, attempts),
             attempts=attempts,
@@ -307,6 +322,16 @@ class _Fetch:
             attempts=attempts,
             help="look at the file that was kept; only if it is the one you meant, correct the hash",
         )
+
+
+class _First(_Fetch):
+    """A fetch that takes what comes."""
+
+    def _matches(self, received: Received) -> bool:
+        return True
+
+    def _expected(self) -> str | None:
+        return None
 
 
 def _promise_kept(path: str, promise: Promise | None) -> list[str]:

@@ -77,6 +77,18 @@ def fetch_commit(source: GitSource, sink: Sink, limits: Limits, env: Mapping[str
         shutil.rmtree(tree, ignore_errors=True)
 
 
+def list_refs(source: GitSource, folder: str, limits: Limits, env: Mapping[str, str]) -> dict[str, str]:
+    """Every ref of the repository with its commit id, and HEAD; a tag's is what it points to in the end.
+
+    `source.rev` is not looked at; `folder` is on a disk where something can be written, and is gone afterwards.
+    Raises GitFailed.
+    """
+    try:
+        return _Git(source, folder, limits, env).refs()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _entries(items: list[_Item], blobs: _Blobs) -> Iterator[Entry]:
     for item in items:
         path = parse_path(item.name)
@@ -133,6 +145,13 @@ class _Git:
             self._run("rev-parse", "--quiet", "--verify", f"{rev}^{{commit}}")
         except GitFailed:
             raise GitFailed(Outcome.MISSING, f"the repository has no commit {rev}") from None
+
+    def refs(self) -> dict[str, str]:
+        """What `git ls-remote` prints; the line `REF^{}` of an annotated tag follows the tag's own."""
+        self._run("init", "--quiet", "--bare", "--template=", ".")
+        printed = self._run("ls-remote", "--quiet", "--", self._source.url).decode("utf-8", "replace")
+        pairs = (line.split("\t", 1) for line in printed.splitlines() if "\t" in line)
+        return {name.removesuffix("^{}"): oid for oid, name in pairs}
 
     def list(self) -> list[_Item]:
         """Every directory, file, symlink and submodule of the commit."""
