@@ -8,6 +8,9 @@ The file, one a (build file, attribute), is a msgpack array; digests are 32-byte
 
     [version, fingerprint of Kiln, time in ns, [[build file, blake3] …], [[source folder, stamp] …],
      [[label, derivation or empty, output, object or empty, name, sub] …]]
+
+Every kiln.lock that was read stands among the build files; the places where one was looked for and was not have an
+empty digest. A remote module's files are covered by the tree's digest in the lock.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ from kiln.store.paths import OutputName
 _VERSION = 1
 _RACY_NS = 2_000_000_000
 """A source changed within this long of the answer may change again without its times showing it."""
+
+
+ABSENT = b""
+"""Stands for the digest of a file that is not there."""
 
 
 class Target(NamedTuple):
@@ -54,7 +61,7 @@ def recall(folder: str, build_file: str, attribute: str | None) -> Answer | None
         if version != _VERSION or print_ != fingerprint():
             return None
         for path, digest in files:
-            if file_digest(path) != digest:
+            if os.path.lexists(path) if digest == ABSENT else file_digest(path) != digest:
                 return None
         for path, stamp in trees:
             if tree_stamp(path, when) != stamp:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from kiln.interpreter.answers import Answer, Target, recall, remember
+from kiln.interpreter.answers import ABSENT, Answer, Target, recall, remember
 from kiln.interpreter.derivation import SourceObject, Step
 from kiln.interpreter.ledger import Ledger
 from kiln.interpreter.plan import Plan, take_all
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.evaluate.packages import Selection
     from kiln.interpreter.program import Program
+    from kiln.interpreter.remote import Opener
 
 
 class Request(NamedTuple):
@@ -73,11 +74,14 @@ def recall_all(requests: Sequence[Request], ledger: Ledger, cache: str) -> tuple
     return asked, plan
 
 
-def ask(requests: Sequence[Request], store: Store, cache: str) -> Asked:
-    """Evaluate the requests, and keep their answers. Raises CompileError, EvaluationError."""
+def ask(requests: Sequence[Request], store: Store, cache: str, trees: Opener | None = None) -> Asked:
+    """Evaluate the requests, and keep their answers; remote modules come from `trees`.
+
+    Raises CompileError, EvaluationError.
+    """
     asked = Asked()
     for request in requests:
-        evaluator, module = open_program(request, store)
+        evaluator, module = open_program(request, store, trees)
         value = evaluator.select(module, request.path)
         name = request.attribute or evaluator.default_name(module)
         targets = evaluator.targets(value, name)
@@ -85,17 +89,18 @@ def ask(requests: Sequence[Request], store: Store, cache: str) -> Asked:
         asked.graph.update(evaluator.graph)
         asked.programs.append(evaluator.program)
         files = tuple((path, bytes(digest)) for path, digest in evaluator.program.sources if os.path.isabs(path))
+        files += tuple((path, ABSENT) for path in evaluator.program.absent)
         answer = Answer(tuple(targets), files, tuple(evaluator.sources))
         remember(cache, os.path.abspath(request.file), request.attribute, answer)
     return asked
 
 
-def open_program(request: Request, store: Store) -> tuple[Evaluator, str]:
+def open_program(request: Request, store: Store, trees: Opener | None = None) -> tuple[Evaluator, str]:
     """The evaluator of a request's build file, and the file's module. Raises CompileError."""
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.modules import Loader
 
-    program = Loader().load(request.file)
+    program = Loader(trees=trees).load(request.file)
     return Evaluator(program, StoreHost(store)), program.root
 
 

@@ -26,7 +26,9 @@ class UnknownLibrary(NamedTuple):
     known: tuple[str, ...]
 
 
-class RemoteModule(NamedTuple):
+class Remote(NamedTuple):
+    """No mistake: a name for `interpreter.remote` to follow."""
+
     source: str
 
 
@@ -74,7 +76,7 @@ class Cycle(NamedTuple):
 
 
 ImportMistake: TypeAlias = (
-    UnknownLibrary | RemoteModule | NotAModule | FileWithoutDot | FileOfLibrary | NoExtension
+    UnknownLibrary | NotAModule | FileWithoutDot | FileOfLibrary | NoExtension
     | Missing | IsFolder | Unreadable | TooLarge | Cycle
 )  # fmt: skip
 
@@ -85,7 +87,12 @@ def is_library(module: ModuleId) -> bool:
 
 def library_path(library: str, module: ModuleId) -> str:
     """The file of a library's module; `library` is the library's folder."""
-    return os.path.join(library, *module.split("/")[1:]) + ".kiln"
+    return os.path.join(library, *plain_library(module).split("/")[1:]) + ".kiln"
+
+
+def plain_library(module: ModuleId) -> ModuleId:
+    """The id without what tells instances of `std/lock` apart."""
+    return module.partition("@")[0]
 
 
 def library_modules(library: str) -> tuple[ModuleId, ...]:
@@ -98,7 +105,7 @@ def library_modules(library: str) -> tuple[ModuleId, ...]:
     return tuple(sorted(name for name in found if name != PRELUDE))
 
 
-def resolve(source: str, importer: ModuleId, folder: str, library: str) -> ModuleId | ImportMistake:
+def resolve(source: str, importer: ModuleId, folder: str, library: str) -> ModuleId | Remote | ImportMistake:
     """The module that `source` names in an import of `importer`, whose file lies in `folder`."""
     if not source or "\0" in source:
         return NotAModule(source)
@@ -109,7 +116,7 @@ def resolve(source: str, importer: ModuleId, folder: str, library: str) -> Modul
             return source
         return UnknownLibrary(source, library_modules(library))
     if not source.startswith(("./", "../")):
-        return FileWithoutDot(source) if source.startswith("/") or source.endswith(".kiln") else RemoteModule(source)
+        return FileWithoutDot(source) if source.startswith("/") or source.endswith(".kiln") else Remote(source)
     if is_library(importer):
         return FileOfLibrary(source)
     if not source.endswith(".kiln"):
@@ -125,12 +132,6 @@ def report(mistake: ImportMistake, place: Place | None) -> Report:
             return Report(
                 "K0205", f"the library has no module `{source}`", place, "not found",
                 (f"it has {', '.join(known)}",), (), f'did you mean "{near[0]}"?' if near else None,
-            )  # fmt: skip
-        case RemoteModule(source):
-            return Report(
-                "K0206", f"the remote module `{source}` cannot be loaded", place, "not `std/…`, and no relative file",
-                ("remote modules are pinned in kiln.lock, which this version of Kiln does not read",), (),
-                f'copy the module beside this file and write "./{source.rsplit("/", 1)[-1]}.kiln"',
             )  # fmt: skip
         case NotAModule():
             return Report("K0207", "this is not the name of a module", place, "names nothing", (), (), _EXAMPLES)

@@ -51,6 +51,7 @@ COPY_LIMIT: Final = 16 << 20
 MODULE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _COPY_NAME = re.compile(r"[!-~]+")
 _DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _REF = re.compile(r"[!-~]+")
 _STRIP = re.compile(r"[1-9][0-9]?")
 _FIELDS = ("ref", "strip", "file", "tree")
@@ -154,7 +155,9 @@ def parse_pin(text: str) -> Pin | PinFault:
 def _pin(address: str, fields: Mapping[str, str], *, git: bool) -> Pin | PinFault:
     for name, form in (("tree", _DIGEST), ("file", _DIGEST), ("strip", _STRIP), ("ref", _REF)):
         if name in fields and not form.fullmatch(fields[name]):
-            expected = "tree=blake3:<64 hex>" if form is _DIGEST else f"{name}={'1 to 99' if form is _STRIP else 'REF'}"
+            expected = (
+                "tree=blake3:<64 hex>" if form is _DIGEST else f"{name}={'1 to 99' if form is _STRIP else 'REF'}"
+            )
             return PinFault(f"the {name} of a pin does not parse", expected, f"{name}={fields[name]}")
     if "tree" not in fields:
         return PinFault("a pin says what its tree is", "tree=blake3:<64 hex>", "no tree=")
@@ -178,6 +181,11 @@ def is_copy_name(name: str) -> bool:
     return bool(_COPY_NAME.fullmatch(name)) and not any(part in ("", ".", "..") for part in parts)
 
 
+def is_copy_text(text: str) -> bool:
+    """Whether it is text that a Str can hold: no NUL, no byte that was not UTF-8."""
+    return "\0" not in text and not _SURROGATE.search(text)
+
+
 class _Reader:
     """Goes through the lines once."""
 
@@ -189,7 +197,9 @@ class _Reader:
 
     def read(self) -> Lock | LockFault:
         if self.lines[-1] != "":
-            return LockFault(len(self.lines), "the last line is cut off", "a line feed at its end", self.lines[-1][-60:])
+            return LockFault(
+                len(self.lines), "the last line is cut off", "a line feed at its end", self.lines[-1][-60:]
+            )
         while self.at < len(self.lines):
             line = self.lines[self.at]
             self.at += 1
@@ -224,10 +234,9 @@ class _Reader:
         if not _DIGEST.fullmatch(digest):
             return LockFault(number, f"the digest of `{name}` does not parse", "blake3:<64 hex>", digest, name)
         copy = Copy("".join(self._text()))
-        try:
-            found = copy.digest
-        except UnicodeEncodeError:
-            return LockFault(number, f"the copy of `{name}` is not text", "UTF-8", name, name)
+        if not is_copy_text(copy.text):
+            return LockFault(number, f"the copy of `{name}` is not text", "UTF-8 without NUL", name, name)
+        found = copy.digest
         if found != BlobDigest.parse(digest):
             problem = f"the copy of `{name}` is not what its digest says"
             return LockFault(number, problem, digest, str(found), name)
@@ -273,5 +282,3 @@ def _quoted(text: str) -> str:
     whole = [*lines, last] if last else lines
     quoted = "".join(f"| {line}\n" if line else "|\n" for line in whole)
     return quoted + ("\\\n" if last else "")
-
-

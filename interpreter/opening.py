@@ -12,16 +12,17 @@ from kiln import stdlib
 from kiln.interpreter.imports import PRELUDE, is_library, library_modules
 from kiln.interpreter.modules import Loader
 from kiln.interpreter.program import Program
+from kiln.interpreter.remote import Opener
 from kiln.lang.core import ModuleId
 
 LIBRARY: Final = os.path.dirname(os.path.abspath(stdlib.__file__))
 
 
-def open_module(name: str) -> tuple[Program, ModuleId]:
-    """The program around a module, and the module's id in it. Raises CompileError."""
+def open_module(name: str, trees: Opener | None = None) -> tuple[Program, ModuleId]:
+    """The program around a module, and the module's id in it; remote ones come from `trees`. Raises CompileError."""
     module = library_name(name)
     if module is None:
-        program = Loader().load(name)
+        program = Loader(trees=trees).load(name)
         return program, program.root
     root = os.path.abspath("the library")
     return Loader(texts={root: f'import "{module}" as it;\n'}).load(root, name), module

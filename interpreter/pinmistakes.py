@@ -1,4 +1,4 @@
-"""What can be wrong with remote modules and their pins. Mistakes are values; `report` is the one place with their words."""
+"""What can be wrong with remote modules and pins: mistakes are values; `report` is the one place with their words."""
 
 from __future__ import annotations
 
@@ -171,7 +171,9 @@ def _bad_lock(fault: LockFault | Conflicted, line: Place) -> Report:
 def _no_module(mistake: NoModule, place: Place | None) -> Report:
     source, sub, known, pinned = mistake
     label = f"the tree has no {sub}"
-    note = f"it has {', '.join(known[:12])}{' and more' if len(known) > 12 else ''}" if known else "it has no build file"
+    note = (
+        f"it has {', '.join(known[:12])}{' and more' if len(known) > 12 else ''}" if known else "it has no build file"
+    )
     near = difflib.get_close_matches(sub, known, 1) or known[:1]
     help = None
     if near:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class SourceFile(NamedTuple):
-    """A file that was read: `path` is absolute, or `std/x.kiln` for the library's."""
+    """A file that was read. `path` is absolute, or `std/x.kiln` for the library's, or `<tree's digest>/x.kiln` for a
+    remote module's; every kiln.lock that was read is among them, but for those in remote trees."""
 
     path: str
     digest: BlobDigest
@@ -34,6 +35,10 @@ class Program:
     """The absolute folder that a module's relative paths start from."""
     sources: tuple[SourceFile, ...]
     """Sorted by path; the library's files are among them."""
+    absent: tuple[str, ...] = ()
+    """Absolute paths at which a kiln.lock was looked for and was not, sorted."""
+    lock: BlobDigest | None = None
+    """The kiln.lock nearest above the root file, if it was read."""
 
     def sources_digest(self) -> bytes:
         """BLAKE3, in the domain of build file sources, of msgpack `[[path, 32 bytes] …]`, sorted.

@@ -44,8 +44,8 @@ from kiln.interpreter.pinmistakes import (
     NotOpened,
     NoTrees,
     NotRemote,
-    Pinned,
     PinMistake,
+    Pinned,
     Unpinned,
 )
 from kiln.interpreter.trees import build_files
@@ -87,6 +87,7 @@ class LockFile(NamedTuple):
     text: str
     lock: Lock | None
     mistake: PinMistake | None = None
+    in_tree: bool = False
 
     @property
     def digest(self) -> BlobDigest:
@@ -94,7 +95,7 @@ class LockFile(NamedTuple):
 
 
 class Remotes:
-    """The remote side of loading one program, whose root file lies in `home`."""
+    """The remote side of loading one program; `root` is the absolute path of its root file."""
 
     def __init__(self, root: str, opener: Opener | None) -> None:
         self.locks: dict[str, LockFile] = {}
@@ -103,7 +104,7 @@ class Remotes:
         """Where one was looked for in vain."""
         self._root = root
         self._opener = opener
-        self._trees: dict[str, RemoteTree] = {}
+        self._trees: dict[str, RemoteTree | PinMistake] = {}
         self._nearest: dict[str, LockFile | None] = {}
 
     # ---- locks --------------------------------------------------------------------------------
@@ -148,8 +149,8 @@ class Remotes:
             lock = LockFile(path, shown, "", None, LockUnreadable(shown, problem))
         else:
             lock = _parsed(path, shown, data.decode("utf-8", "surrogateescape"))
-        self.locks[path] = lock
-        return lock
+        self.locks[path] = lock._replace(in_tree=tree is not None)
+        return self.locks[path]
 
     # ---- names --------------------------------------------------------------------------------
 
@@ -194,10 +195,9 @@ class Remotes:
             if self._opener is None:
                 return NoTrees(name)
             try:
-                folder = self._opener.open(name, pin, self._keeper())
+                self._trees[recorded] = RemoteTree(name, self._opener.open(name, pin, self._keeper()), recorded)
             except (FetchError, StoreError) as error:
-                return NotOpened(name, error, pinned)
-            self._trees[recorded] = RemoteTree(name, folder, recorded)
+                self._trees[recorded] = NotOpened(name, error, pinned)
         return self._trees[recorded]
 
     def _keeper(self) -> str:

@@ -20,7 +20,7 @@ from kiln.interpreter.plan import Plan
 from kiln.interpreter.program import Program
 from kiln.interpreter.recipe import recipe_of
 from kiln.interpreter.workshop import Workshop
-from kiln.store.digest import Digest, EnvelopeDigest
+from kiln.store.digest import BlobDigest, Digest, EnvelopeDigest
 from kiln.store.errors import StoreError
 from kiln.store.provenance.resolution import (
     Commit,
@@ -50,7 +50,7 @@ def record_targets(workshop: Workshop, requests: Sequence[Request], asked: Asked
         tree = tree_of(request.file, program)
         drvs = dict.fromkeys(target.item.drv for target in targets if isinstance(target.item, DrvOutput))
         for drv in drvs:
-            _record(workshop, request, tree, asked.graph[drv], plan)
+            _record(workshop, request, tree, program.lock, asked.graph[drv], plan)
 
 
 def tree_of(file: str, program: Program) -> Tree:
@@ -66,7 +66,9 @@ def tree_of(file: str, program: Program) -> Tree:
     return Tree(top, Commit(commit, uri) if clean else Dirty(digest, commit))
 
 
-def _record(workshop: Workshop, request: Request, tree: Tree, step: Step, plan: Plan) -> None:
+def _record(
+    workshop: Workshop, request: Request, tree: Tree, lock: BlobDigest | None, step: Step, plan: Plan
+) -> None:
     made = resolved_recipe(step, plan)
     if made is None:
         return
@@ -76,7 +78,7 @@ def _record(workshop: Workshop, request: Request, tree: Tree, step: Step, plan: 
         source=tree.state,
         file=os.path.relpath(os.path.realpath(request.file), tree.top),
         attribute=request.attribute,
-        lock=None,
+        lock=lock,
         unresolved=step.digest,
         resolved=recipe.digest,
         name=made.name,

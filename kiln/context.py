@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kiln.interpreter.events import Sink
     from kiln.interpreter.ledger import Ledger
     from kiln.interpreter.workshop import Workshop
+    from kiln.latetrees import LateTrees
     from kiln.progress import Progress
     from kiln.store.provenance.keyfile import KeyRing
     from kiln.store.provenance.trust import Policy
@@ -31,6 +32,9 @@ class Context:
         self._progress: Progress | None = None
         self._store: Store | None = None
         self._keys: KeyRing | None = None
+        self._trees: LateTrees | None = None
+        self.offline = False
+        """Whether remote modules may not be fetched."""
 
     def store(self) -> Store:
         """The user's store; made on first use. Raises StoreError."""
@@ -45,6 +49,14 @@ class Context:
 
             self._keys = open_keys(os.path.join(config_root(), "keys", "builder.key"))
         return self._keys
+
+    def trees(self) -> LateTrees:
+        """Where remote modules come from; the store is opened when one is asked for."""
+        if self._trees is None:
+            from kiln.latetrees import LateTrees
+
+            self._trees = LateTrees(self)
+        return self._trees
 
     def ledger(self) -> Ledger:
         """What the store's records say of derivations."""

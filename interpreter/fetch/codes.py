@@ -117,8 +117,8 @@ archive (`tar tf`), and give a smaller number.""",
     ),
     "K0520": (
         "a remote module's tree is not the pinned one",
-        """The files of a remote module were fetched, and the digest of their tree is not the one that kiln.lock, or the
-import's own pin, says. Nothing of them was admitted, and nothing was evaluated.
+        """The files of a remote module were fetched, and the digest of their tree is not the one that kiln.lock says,
+or the import's own pin. Nothing of them was admitted, and nothing was evaluated.
 
 What was pinned has changed behind its address, or the pin was edited by hand. If the change is meant, `kiln pin
 update NAME` writes the new digest: look at the difference that git shows before you commit it.""",

@@ -12,6 +12,7 @@ from kiln.problems import Problem, problem_json, problems_of, show_problem
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="build files; by default every *.kiln below here")
+    parser.add_argument("--offline", action="store_true", help="fetch no remote module")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     problems: list[Problem] = []
     for file in files:
         try:
-            open_module(file)
+            open_module(file, context.trees())
         except CompileError as error:
             for problem in problems_of(error, colour=context.console.colour):
                 if problem not in problems:

@@ -13,13 +13,14 @@ from kiln.exits import Exit
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="FILE[#attribute]")
     parser.add_argument("--type", action="store_true", help="its type instead of its value")
+    parser.add_argument("--offline", action="store_true", help="fetch no remote module")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     from kiln.interpreter.asking import Request, open_program
 
     request = Request.parse(args.target)
-    evaluator, module = open_program(request, context.store())
+    evaluator, module = open_program(request, context.store(), context.trees())
     core = evaluator.program.modules[module]
     if args.type:
         types = core.types if not request.path else {request.path[0]: _type(core.types, request.attribute)}

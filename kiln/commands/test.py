@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="build files, std/MODULE or std; by default every *.kiln below here"
     )
+    parser.add_argument("--offline", action="store_true", help="fetch no remote module")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -46,7 +47,7 @@ def _verdicts(file: str, context: Context) -> list[Verdict]:
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.opening import open_module
 
-    program, module = open_module(file)
+    program, module = open_module(file, context.trees())
     return Evaluator(program, LateHost(context)).run_tests(module)
 
 
