@@ -5,6 +5,7 @@ The path of a `realise` with nothing to do is kept free of every import that it 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from kiln.console import Console
@@ -13,12 +14,26 @@ from kiln.exits import Exit
 
 def main() -> None:
     """`kiln …`."""
+    _open_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def realise() -> None:
     """`realise …`, the same as `kiln realise …`."""
+    _open_streams()
     sys.exit(run(["realise", *sys.argv[1:]]))
+
+
+def _open_streams() -> None:
+    """Where a standard stream is closed, open nothing in its place: else the next file would become it."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor, inheritable=True)
+                os.close(null)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, open(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def run(argv: list[str]) -> int:

@@ -82,6 +82,9 @@ class Console:
             sys.stdout.flush()
         except BrokenPipeError:
             self._detach(1)
+        except OSError:
+            self._detach(1)  # what is buffered would fail again at exit, with a traceback
+            raise
 
     def write_bytes(self, data: bytes) -> None:
         try:
@@ -90,6 +93,9 @@ class Console:
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             self._detach(1)
+        except OSError:
+            self._detach(1)
+            raise
 
     def document(self, schema: str, data: Any, *, error: dict[str, Any] | None = None) -> None:
         """In JSON mode, the one document that stdout holds."""
