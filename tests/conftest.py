@@ -6,6 +6,7 @@ Nothing here skips: where a download or a namespace is refused, the test that ne
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -79,6 +80,17 @@ def second(mirrors):
 
     path = once("second-on-a-longer-path", make)
     return nobody.home(path, mirrors) if nobody else Home(path, mirrors)
+
+
+@pytest.fixture
+def ordinary(request, mirrors):
+    """A user who is not root, without a store."""
+    name = re.sub("[^a-z0-9]", "-", request.node.name.lower())
+    folder = os.path.join(os.environ[VARIABLE], f"ordinary-{os.getpid()}-{name}")
+    nobody = nobody_else()
+    home = nobody.home(folder, mirrors) if nobody else Home(folder, mirrors)
+    yield home
+    os.chmod(home.work, 0o755)
 
 
 def nobody_else() -> Nobody | None:

@@ -61,7 +61,7 @@ def test_titles_and_texts_are_fit_to_read():
     for code, (title, text) in explained().items():
         assert CODE.fullmatch(f'"{code}"'), code
         assert 3 < len(title) < 90 and "\n" not in title and not title.endswith("."), (code, title)
-        assert len(text.split()) >= 8, (code, text)
+        assert len(text.split()) >= 5, (code, text)
         assert all(line.replace("\t", " ").isprintable() for line in text.splitlines()), code
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from tests.support.home import REPOSITORY, Home
 
 NOBODY = 65534
-_PREFIX = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+_PREFIX = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env")
+"""setpriv lets go of root's capabilities in the program that it starts: with env between, the interpreter is looked
+for without them."""
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _PROBE = "import kiln.__main__, kiln.commands.realise, blake3, lmdb, msgpack, nacl.signing, lark, fsspec, git"
 _UNNEEDED = ("mypy*", "ruff*", "pip*", "pytest*", "_pytest", "hypothesis*", "cryptography*", "__pycache__", "test")
