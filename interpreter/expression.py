@@ -1,7 +1,7 @@
 """Text that is typed behind a module's declarations: an expression (`kiln eval --expr`), or what a session reads.
 
-An expression becomes one more declaration, `let it = …;`, so that it is parsed, checked and compiled as everything is,
-and sees what is private there too. A place in what was typed is moved back to it as it was typed.
+An expression becomes one more declaration, `let it = …;`, so that it is parsed, checked and compiled as everything
+is, and sees what is private there too. A place in that declaration is moved back to what was typed.
 """
 
 from __future__ import annotations
@@ -10,28 +10,43 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Self
+from typing import Final, NamedTuple, Self
 
 from kiln.interpreter.evaluate.evaluator import EvaluationError, Evaluator
 from kiln.interpreter.evaluate.host import Host
 from kiln.interpreter.modules import Loader
 from kiln.interpreter.program import Program
+from kiln.interpreter.remote import Opener
 from kiln.lang.report import CompileError, Place, Report
+
+_SHOWN: Final = "what you typed"
+
+
+class Around(NamedTuple):
+    """The module that something is typed into: its absolute path, what messages call it, and its world."""
+
+    module: str
+    shown: str
+    host: Host
+    trees: Opener | None = None
 
 
 class Typed:
     """What was typed, and the module's whole text with it: between `head` and `tail`, behind what was there."""
 
-    def __init__(self, around: str, text: str, *, head: str = "", tail: str = "") -> None:
-        before = f"{around.rstrip()}\n\n{head}".lstrip("\n")
+    def __init__(self, before: str, text: str, *, head: str = "", tail: str = "", name: str = "") -> None:
+        """`name` is that of the declaration around it, where the text is no declaration of its own."""
+        self._hidden = f"in `{name}` at "
+        before = f"{before.rstrip()}\n\n{head}".lstrip("\n")
         self.text = text
+        self._begin = len(before) - len(head)
         self.offset = len(before)
         self.whole = f"{before}{text}{tail}\n"
 
-    def load(self, module: str, shown: str) -> Program:
-        """The program of the module with this in it; `module` is its absolute path. Raises CompileError."""
+    def load(self, around: Around) -> Program:
+        """The program of the module with this in it. Raises CompileError."""
         with self.told():
-            return Loader(texts={module: self.whole}).load(module, shown)
+            return Loader(texts={around.module: self.whole}, trees=around.trees).load(around.module, around.shown)
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -39,20 +54,30 @@ class Typed:
         try:
             yield
         except EvaluationError as error:
-            raise EvaluationError(self._relocated(error.report), error.trace) from None
+            raise EvaluationError(self.relocated(error.report), error.trace) from None
         except CompileError as error:
-            raise CompileError([self._relocated(report) for report in error.reports]) from None
+            raise CompileError([self.relocated(report) for report in error.reports]) from None
 
-    def _relocated(self, report: Report) -> Report:
+    def relocated(self, report: Report) -> Report:
+        """The report with its places in what was typed, where they lie in it or in what stands around it."""
         place = None if report.place is None else self._moved(report.place)
         others = tuple([(self._moved(other), label) for other, label in report.others])
-        return replace(report, place=place, others=others)
+        notes = tuple([note for note in report.notes if not note.startswith(self._hidden)])
+        moved = replace(report, place=place, others=others, notes=notes)
+        if report.place is None or place is report.place:
+            return moved
+        if report.place.end <= self.offset:
+            return _unknown(moved) if report.code == "K0316" else moved
+        behind = report.place.start >= self.offset + len(self.text)
+        return replace(moved, title=report.title.replace("found `;`", "found the end")) if behind else moved
 
     def _moved(self, place: Place) -> Place:
-        if place.text != self.whole or place.end < self.offset:
+        if place.text != self.whole or place.start < self._begin:
             return place
+        if place.end <= self.offset:
+            return Place(_SHOWN, self.text, 0, len(self.text))
         start, end = (min(max(at - self.offset, 0), len(self.text)) for at in (place.start, place.end))
-        return Place("what you typed", self.text, start, end)
+        return Place(_SHOWN, self.text, start, end)
 
 
 class Expression:
@@ -66,11 +91,11 @@ class Expression:
         self.type = program.modules[program.root].types[name]
 
     @classmethod
-    def check(cls, text: str, around: str, module: str, shown: str, host: Host) -> Self:
-        """The expression `text` among the declarations `around` of a module. Raises CompileError."""
-        name = _free_name(around)
-        typed = Typed(around, text, head=f"let {name} =\n  ", tail="\n  ;")
-        return cls(typed, typed.load(module, shown), name, host)
+    def check(cls, text: str, declared: str, around: Around) -> Self:
+        """The expression `text` behind a module's declarations. Raises CompileError."""
+        name = _free_name(declared)
+        typed = Typed(declared, text, head=f"let {name} =\n  ", tail="\n  ;", name=name)
+        return cls(typed, typed.load(around), name, around.host)
 
     def show(self) -> str:
         """Its value in Kiln's syntax, on one line."""
@@ -83,9 +108,15 @@ class Expression:
             return self._evaluator.json(self._evaluator.value(self._root, self._name))
 
 
-def _free_name(around: str) -> str:
+def _unknown(report: Report) -> Report:
+    """A type that no use decides, told of an expression instead of the binding around it."""
+    title, help = "the type of this expression isn't known", "write its type: `(expression: Type)`"
+    return replace(report, title=title, help=help)
+
+
+def _free_name(declared: str) -> str:
     """A name that no declaration has."""
     name = "it"
-    while re.search(rf"\b{name}\b", around):
+    while re.search(rf"\b{name}\b", declared):
         name += "_"
     return name

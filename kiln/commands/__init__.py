@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "run": "realise a target and run its program",
     "eval": "show what a build file's value is",
     "check": "parse and type-check build files",
+    "test": "run the tests of build files",
+    "repl": "a session: declarations and expressions, one by one",
     "show": "what is known of a target: its derivation, its provenance",
     "log": "the log of a build",
     "verify": "check hashes, signatures and provenance; build nothing",
@@ -101,6 +103,7 @@ def _run(module: Any, args: Any, options: dict[str, Any]) -> int:
     if options["directory"] is not None:
         os.chdir(options["directory"])
     context = Context(console, progress=options["progress"], store=options["store"])
+    context.offline = getattr(args, "offline", False)
     try:
         return int(module.run(args, context))
     finally:

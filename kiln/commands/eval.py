@@ -1,17 +1,27 @@
-"""`kiln eval FILE[#attribute] [--type]`: what a build file's value is; builds nothing."""
+"""`kiln eval [FILE[#attribute]] [--expr EXPRESSION] [--type]`: what a value is; builds nothing.
+
+An expression sees what FILE declares and imports, private things too; without FILE, the prelude alone.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+from typing import TYPE_CHECKING
 
 from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
+from kiln.latehost import LateHost
+
+if TYPE_CHECKING:
+    from kiln.interpreter.expression import Around
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="FILE[#attribute]")
+    parser.add_argument("target", nargs="?", metavar="FILE[#attribute]")
+    parser.add_argument("--expr", metavar="EXPRESSION", help="the value of this, among what FILE declares")
     parser.add_argument("--type", action="store_true", help="its type instead of its value")
     parser.add_argument("--offline", action="store_true", help="fetch no remote module")
 
@@ -19,7 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     from kiln.interpreter.asking import Request, open_program
 
+    if args.expr is not None:
+        return _expression(args.expr, args.target, args.type, context)
+    if args.target is None:
+        raise Stop(
+            "K0900", "kiln eval: there is nothing to evaluate", expected="FILE[#attribute], or --expr EXPRESSION"
+        )
     request = Request.parse(args.target)
+    if args.type and len(request.path) > 1:
+        return _expression(request.attribute, request.file, True, context)
     evaluator, module = open_program(request, context.store(), context.trees())
     core = evaluator.program.modules[module]
     if args.type:
@@ -38,6 +56,34 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if context.console.json:
         context.console.document("eval", json.loads(evaluator.json(value)))
     return Exit.OK
+
+
+def _expression(text: str, file: str | None, only_type: bool, context: Context) -> int:
+    from kiln.interpreter.expression import Expression
+
+    expression = Expression.check(text, *_around(file, context))
+    if only_type:
+        context.console.result(expression.type)
+        context.console.document("eval", {"type": expression.type})
+        return Exit.OK
+    context.console.result(escape(expression.show()))
+    if context.console.json:
+        context.console.document("eval", json.loads(expression.json()))
+    return Exit.OK
+
+
+def _around(file: str | None, context: Context) -> tuple[str, Around]:
+    """What an expression stands behind: a file's text, which must be without mistakes, or nothing."""
+    from kiln.interpreter.expression import Around
+    from kiln.interpreter.modules import Loader
+
+    if file is None:
+        return "", Around(os.path.abspath("<expression>"), "expression", LateHost(context), context.trees())
+    if "#" in file:
+        raise Stop("K0900", "kiln eval: --expr stands behind a whole file", help="name the file without an attribute")
+    program = Loader(trees=context.trees()).load(file)
+    text = program.modules[program.root].text
+    return text, Around(os.path.abspath(file), file, LateHost(context), context.trees())
 
 
 def _has_default(evaluator: object, module: str) -> bool:
