@@ -98,6 +98,7 @@ class LockFault(NamedTuple):
     expected: str
     found: str
     name: str | None = None
+    twice: bool = False
 
 
 class Conflicted(NamedTuple):
@@ -219,7 +220,7 @@ class _Reader:
             form = "the name that an import begins with" if kind == "module" else "a relative path"
             return LockFault(number, f"`{name}` is no name of a {kind}", form, name)
         if name in (self.modules if kind == "module" else self.copies):
-            return LockFault(number, f"`{name}` has two entries", "one entry a name", line[:120], name)
+            return LockFault(number, f"`{name}` has two entries", "one entry a name", line[:120], name, True)
         return self._module(name, rest) if kind == "module" else self._copy(name, rest)
 
     def _module(self, name: str, words: str) -> LockFault | None:

@@ -157,14 +157,15 @@ def _bad_lock(fault: LockFault | Conflicted, line: Place) -> Report:
         case Conflicted():
             title = "a merge left its marks in kiln.lock"
             label = "two branches changed what follows"
-            help = "keep the lines of one side; then `kiln pin update NAME` brings an entry up to date"
+            help = "keep the lines of one side; then kiln pin update NAME brings an entry up to date"
             return Report("K0220", title, line, label, (), (), help)
         case LockFault(_, problem, expected, found, name):
             notes = (f"expected {expected}", f"found    {found}")
-            again = "kiln pin copy" if line.text[line.start :].startswith("copy ") else "kiln pin update"
-            help = f"write it again: {again} {name}" if name else "take the line out, and pin again what it was"
-            if name and "two entries" in problem:
-                help = "take one of the two out"
+            copied = line.text[line.start :].startswith("copy ")
+            again = f"kiln pin copy {name}" if copied else f"kiln pin add {name} ADDRESS"
+            help = f"take the entry out; then {again}" if name else "take the line out, and pin again what it was"
+            if fault.twice:
+                help = "take one of the two out" + ("" if copied else f"; kiln pin update {name} renews the other")
             return Report("K0220", problem, line, "", notes, (), help)
 
 

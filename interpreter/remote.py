@@ -54,6 +54,7 @@ from kiln.store.digest import BlobDigest, blob_digest
 from kiln.store.errors import StoreError
 
 MAIN = "main"
+_LOCK_LIMIT = 16 * COPY_LIMIT
 
 
 class Opener(Protocol):
@@ -136,21 +137,12 @@ class Remotes:
             return self.locks[path]
         if path in self.absent:
             return None
-        shown = _shown(path) if tree is None else f"{tree.name}:{FILE}"
-        try:
-            with open(path, "rb") as file:
-                data = file.read(8 * COPY_LIMIT)
-        except (FileNotFoundError, NotADirectoryError):
-            if tree is None:
-                self.absent.add(path)
-            return None
-        except OSError as error:
-            problem = (error.strerror or str(error)).lower()
-            lock = LockFile(path, shown, "", None, LockUnreadable(shown, problem))
-        else:
-            lock = _parsed(path, shown, data.decode("utf-8", "surrogateescape"))
-        self.locks[path] = lock._replace(in_tree=tree is not None)
-        return self.locks[path]
+        lock = read_lock(path, None if tree is None else f"{tree.name}:{FILE}")
+        if lock is not None:
+            self.locks[path] = lock._replace(in_tree=tree is not None)
+        elif tree is None:
+            self.absent.add(path)
+        return self.locks.get(path)
 
     # ---- names --------------------------------------------------------------------------------
 
@@ -229,6 +221,19 @@ def entry_place(lock: LockFile, start: str) -> Place | None:
         return None
     end = lock.text.find("\n", at + 1)
     return Place(lock.shown, lock.text, at + 1, len(lock.text) if end < 0 else end)
+
+
+def read_lock(path: str, shown: str | None = None) -> LockFile | None:
+    """A kiln.lock, with what is wrong with it; None if it is not there. `shown` is its name in messages."""
+    shown = shown or _shown(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LOCK_LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return LockFile(path, shown, "", None, LockUnreadable(shown, (error.strerror or str(error)).lower()))
+    return _parsed(path, shown, data.decode("utf-8", "surrogateescape"))
 
 
 def _parsed(path: str, shown: str, text: str) -> LockFile:

@@ -27,6 +27,11 @@ CODES: dict[str, tuple[str, str]] = {
         "`kiln run` starts `bin/NAME` of the target's `out`: the only program there, or the one that has the "
         "target's name. Name another with `--program NAME`.",
     ),
+    "K0906": (
+        "kiln.lock can't be changed so",
+        "The name is no name of a remote module, is not in kiln.lock, or is that of a file that can't be copied: one "
+        "outside the project, larger than 16 MiB, or no text. `kiln pin list` shows what there is.",
+    ),
     "K9999": (
         "a bug in Kiln",
         "Kiln ran into something that it should have handled. Nothing in the store is changed by it. Please report "

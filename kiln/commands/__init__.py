@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "repl": "a session: declarations and expressions, one by one",
     "show": "what is known of a target: its derivation, its provenance",
     "log": "the log of a build",
+    "pin": "pin remote modules, and copy lock files, into kiln.lock",
     "verify": "check hashes, signatures and provenance; build nothing",
     "reproduce": "build again from provenance alone, and compare",
     "key": "the key that signs what is built here",
@@ -64,7 +65,7 @@ def dispatch(argv: list[str], console: Console) -> int:
         if quick is not None:
             return _run(module, *quick)
     own, passed = _split(rest) if name == "run" else (rest, [])
-    args = _parser(name, module).parse_args(own)
+    args = _parser(name, module).parse_args(_globals_first(own))
     args.passed = passed
     return _run(module, args, _globals_of(args))
 
@@ -120,6 +121,27 @@ def _globals_last(argv: list[str]) -> list[str]:
             moved.append(rest.pop(0))
     return [rest[0], *moved, *rest[1:]] if rest else moved
 
+
+def _globals_first(words: list[str]) -> list[str]:
+    """`pin list --json` is `pin --json list`: an action's own parser doesn't know what stands everywhere."""
+    first: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in _EVERYWHERE or word.startswith(("--store=", "--progress=", "--color=")):
+            first.append(word)
+            if _EVERYWHERE.get(word):
+                first += [value for value in [next(rest, None)] if value is not None]
+        else:
+            others.append(word)
+    return [*first, *others]
+
+
+_EVERYWHERE = {
+    **dict.fromkeys(("--json", "-q", "--quiet", "-v", "--verbose"), False),
+    **dict.fromkeys(("-C", "--store", "--progress", "--color"), True),
+}
+"""What stands everywhere, and whether a value follows it."""
 
 GLOBAL_DEFAULTS: dict[str, Any] = {
     "json": False,
