@@ -139,7 +139,15 @@ def _run(workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going:
         lambda drv: "fetch" if isinstance(graph[drv], FetchStep) else "build",
         {"fetch": _FETCHES, "build": workshop.jobs},
         keep_going=keep_going,
+        interrupt=kill_builds,
     ).run()
+
+
+def kill_builds() -> None:
+    """End every sandbox of this process, with all that runs in it."""
+    from kiln.interpreter.sandbox.helper import close_shared_launcher
+
+    close_shared_launcher()
 
 
 class _Runner:

@@ -24,7 +24,7 @@ from kiln.interpreter.errors import NotReplayable
 from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepStarted
 from kiln.interpreter.evidence import output_fact
 from kiln.interpreter.making import Making, make
-from kiln.interpreter.realise import recipe_kind
+from kiln.interpreter.realise import kill_builds, recipe_kind
 from kiln.interpreter.recipe import decode_recipe, read_recipe
 from kiln.interpreter.schedule import Scheduler
 from kiln.interpreter.workshop import Workshop
@@ -164,6 +164,7 @@ class _Runner:
             self._one,
             lambda digest: "fetch" if isinstance(self._steps[digest].recipe, Fixed) else "build",
             {"fetch": _FETCHES, "build": self._workshop.jobs},
+            interrupt=kill_builds,
         ).run()
         return next(iter(outcome.failed.values()), None)
 

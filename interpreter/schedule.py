@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+PATIENCE = 10.0
+"""Seconds that running jobs have to end after an interrupt."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,9 @@ class Scheduler(Generic[K]):
         slots: Mapping[str, int],
         *,
         keep_going: bool = False,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
+        self._interrupt = interrupt
         self._order = list(order)
         self._work = work
         self._slot = slot
@@ -65,7 +70,11 @@ class Scheduler(Generic[K]):
         self._change = threading.Condition()
 
     def run(self) -> Outcome[K]:
-        """Run everything. An interrupt stops new jobs, waits for the running ones and is raised again."""
+        """Run everything.
+
+        An interrupt starts nothing new, calls `interrupt`, which makes running jobs end soon, waits for them (at
+        most PATIENCE seconds: what goes on then ends with the process) and is raised again.
+        """
         with self._change:
             for job in self._order:
                 if not self._waiting[job]:
@@ -77,10 +86,16 @@ class Scheduler(Generic[K]):
                     self._dispatch()
             except BaseException:
                 self._stopping = True
-                while self._running:
-                    self._change.wait()
+                self._end_running()
                 raise
         return self._finish()
+
+    def _end_running(self) -> None:
+        """Guarded by `_change`, which waiting lets go."""
+        self._interrupt()
+        deadline = time.monotonic() + PATIENCE
+        while self._running and time.monotonic() < deadline:
+            self._change.wait(deadline - time.monotonic())
 
     def _push(self, job: K) -> None:
         heapq.heappush(self._ready[self._slot(job)], (-self._height[job], self._place[job]))

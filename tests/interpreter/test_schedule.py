@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -82,3 +83,18 @@ def test_slots_are_counted_apart() -> None:
     work = Work()
     Scheduler(ORDER, NEEDS, work, lambda job: "fetch" if job == "e" else "build", {"build": 1, "fetch": 1}).run()
     assert sorted(work.done) == ORDER
+
+
+def test_an_interrupt_ends_what_runs_and_is_raised_again() -> None:
+    ended = threading.Event()
+    started: list[str] = []
+
+    def work(job: str) -> None:
+        started.append(job)
+        signal.raise_signal(signal.SIGINT) if job == "e" else ended.wait(5)
+
+    scheduler = Scheduler(ORDER, NEEDS, work, lambda job: "build", {"build": 2}, interrupt=ended.set)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.run()
+    assert ended.is_set()
+    assert sorted(started) == ["a", "e"], "nothing new was started"
