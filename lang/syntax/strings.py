@@ -54,8 +54,13 @@ def mixes_indentation(quotes: str, parts: list[str | Hole]) -> bool:
     return len(_common(margins)) < min(map(len, margins), default=0)
 
 
+def margin_of(parts: list[str | Hole]) -> str:
+    """The blanks that are taken from the lines of a string in three quotes, whose line ends are `\\n` alone."""
+    return _common(_margins(parts))
+
+
 def _strip_indentation(parts: list[str | Hole]) -> list[str | Hole]:
-    margin = _common(_margins(parts))
+    margin = margin_of(parts)
     stripped = [part if isinstance(part, Hole) else _cut(part, margin) for part in parts]
     if stripped and isinstance(stripped[0], str):
         head, newline, rest = stripped[0].partition("\n")
