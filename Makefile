@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test check bench lock clean format
+.PHONY: demo test check docs bench lock clean format
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ format: $(VENV)/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/ready
+	$(BIN)/python -m kiln doc std --out docs/_build --title "Kiln's library"
+
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
 
@@ -37,4 +40,4 @@ lock:
 	  --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) *.egg-info build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
