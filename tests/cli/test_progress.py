@@ -131,7 +131,7 @@ REPAINT = b"\x1b[J"
     ),
 )
 def test_what_the_environment_asks_for(builder, env, words, colour, repaint):
-    builder.write("main.kiln", FEW.replace("range(2)", "range(1)"))
+    builder.write("main.kiln", MANY.replace("range(14)", "range(1)"))
     shown = on_terminal(builder, "realise", "main.kiln", *words, env=env)
     assert shown.code == 0
     assert (COLOUR in shown.raw, REPAINT in shown.raw) == (colour, repaint)
@@ -144,7 +144,7 @@ def test_the_first_failure_in_the_graph_s_order_gives_the_exit_code(builder):
     builder.write(
         "main.kiln",
         MANY.replace("sleep 0.4", "sleep 0.%{length(b.deps.below)}; exit 3")
-        .replace("made(number).out for number in range(14)", f"o for o in [made(1).out, wrong, made(2).out]")
+        .replace("made(number).out for number in range(14)", "o for o in [made(1).out, wrong, made(2).out]")
         .replace('import "std/c" as c;', 'import "std/c" as c;\nimport "std/fetch" as fetch;')
         + f'let wrong: Out(File) = fetch.file("file://{builder.work}/data", hash = "{wrong}");\n',
     )

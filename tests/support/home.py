@@ -120,7 +120,7 @@ class Home:
             "XDG_DATA_HOME": os.path.join(self.folder, "data"),
             "TMPDIR": os.path.join(self.folder, "tmp"),
             "KILN_STORE": self.store,
-            "PYTHONPATH": REPOSITORY,
+            "PYTHONPATH": os.pathsep.join(filter(None, (REPOSITORY, os.environ.get("PYTHONPATH")))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TZ": "UTC",
             "LANG": "C.UTF-8",

@@ -21,6 +21,7 @@ import pytest
 from kiln.context import make_store
 from kiln.interpreter.asking import Request, ask
 from kiln.interpreter.derivation import FetchStep
+from tests.support.room import remove_tree
 
 
 def lay_pool(pool: str, targets: Iterable[str]) -> None:
@@ -53,7 +54,7 @@ def _pins(targets: Iterable[str]) -> list[FetchStep]:
             asked = ask([Request.parse(target) for target in targets], store, os.path.join(folder, "cache"))
         return [step for step in asked.graph.values() if isinstance(step, FetchStep)]
     finally:
-        shutil.rmtree(folder)
+        remove_tree(folder)
 
 
 def _lay(path: str, step: FetchStep) -> None:

@@ -59,7 +59,7 @@ def _children(pid: int) -> list[int]:
         return [
             int(child)
             for task in os.listdir(f"/proc/{pid}/task")
-            for child in open(f"/proc/{pid}/task/{task}/children", encoding="ascii").read().split()  # noqa: SIM115
+            for child in open(f"/proc/{pid}/task/{task}/children", encoding="ascii").read().split()
         ]
     except OSError:
         return []

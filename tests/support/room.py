@@ -25,14 +25,19 @@ def open_room() -> str:
 
 
 def remove_room(room: str) -> None:
-    """Remove it, stores with their read-only folders and all."""
+    """Remove it, and forget it."""
     os.environ.pop(VARIABLE, None)
-    for folder, folders, _ in os.walk(room):
+    remove_tree(room)
+
+
+def remove_tree(top: str) -> None:
+    """Remove a folder with stores in it, whose folders are read-only."""
+    for folder, folders, _ in os.walk(top):
         for name in folders:
             path = os.path.join(folder, name)
             if not os.path.islink(path):
                 os.chmod(path, 0o700)
-    shutil.rmtree(room)
+    shutil.rmtree(top)
 
 
 def once(name: str, make: Callable[[str], None]) -> str:

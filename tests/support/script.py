@@ -78,9 +78,8 @@ def parse_script(text: str) -> Script:
             needs.add(value)
         elif word == "$":
             steps.append(Step(number, shlex.split(value)))
-        elif line.strip() and word != "#":
-            if not steps or not _expect(steps[-1], word, value):
-                raise ValueError(f"line {number}: {line}")
+        elif line.strip() and word != "#" and (not steps or not _expect(steps[-1], word, value)):
+            raise ValueError(f"line {number}: {line}")
     return Script(frozenset(needs), tuple(steps), files)
 
 

@@ -89,7 +89,7 @@ def test_many_kills_in_the_commit_of_quick_builds(builder):
         for n in range(60)
     )
     builder.write("main.kiln", text + "pub let default: Out(File) = f59;\n")
-    for number in range(0, 12):
+    for number in range(12):
         kill_at(builder, f"✔ f{number * 3} ", delay=number * 0.001)
         check_sound(builder)
     builder.kiln("realise", "main.kiln").expect()

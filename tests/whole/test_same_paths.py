@@ -42,7 +42,10 @@ def test_every_byte_is_equal(first, second):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_reproduce_says_match(first, package):
-    """From the second user's point of view: envelopes alone, and files by digest."""
-    done = first.kiln("reproduce", target(package), "-j", "2", "--progress", "none").expect()
+def test_reproduce_says_match(first, second, package, tmp_path):
+    """What one user built, from his envelopes alone, by the other, who trusts his key and has the files."""
+    closure = tmp_path / "closure.jsonl"
+    closure.write_text(second.kiln("show", target(package), "--provenance", "--closure").expect().out)
+    key = second.kiln("key", "show").expect().out.strip()
+    done = first.kiln("reproduce", str(closure), "--key", key, "-j", "2", "--progress", "none").expect()
     assert done.lines and {line.partition(" ")[0] for line in done.lines} == {"MATCH"}
