@@ -23,7 +23,7 @@ space:
     file=DIGEST   an archive alone, always: BLAKE3 of the file
     tree=DIGEST   always: the root digest (store.manifest) of the tree
 
-An import may carry the same words itself: `import "toolbox" as tb @ "git+https://…?rev=… tree=blake3:…";`.
+An import may carry the same words itself: `import "toolbox" @ "git+https://…?rev=… tree=blake3:…" as tb;`.
 
 `copy NAME DIGEST` is followed by the text, a line a line, each behind `| ` (an empty one is `|`); `\\` after the
 last says that it does not end in a line feed. NAME is a relative path without `.` and `..`; DIGEST is BLAKE3 of the

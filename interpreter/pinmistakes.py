@@ -50,8 +50,11 @@ class BadPin(NamedTuple):
 
 
 class BadLock(NamedTuple):
+    """`tree` is the remote tree whose own lock it is."""
+
     fault: LockFault | Conflicted
     place: Place
+    tree: str | None = None
 
 
 class LockUnreadable(NamedTuple):
@@ -112,8 +115,8 @@ def report(mistake: PinMistake, place: Place | None) -> Report:
             notes = (f"expected {fault.expected}", f"found    {fault.found}")
             help = f"a pin is {PIN_FORM}"
             return Report("K0221", f"the pin does not parse: {fault.problem}", place, "", notes, (), help)
-        case BadLock(fault, line):
-            return _bad_lock(fault, line)
+        case BadLock():
+            return _bad_lock(mistake)
         case LockUnreadable(name, problem):
             return Report("K0220", f"{name} cannot be read: {problem}", place, "", (), (), "check its permissions")
         case NoModule():
@@ -152,21 +155,31 @@ def _unpinned(mistake: Unpinned, place: Place | None) -> Report:
     return Report("K0206", f"nothing pins the remote module `{source}`", place, "not in a lock", (note,), (), help)
 
 
-def _bad_lock(fault: LockFault | Conflicted, line: Place) -> Report:
+def _bad_lock(mistake: BadLock) -> Report:
+    fault, line, tree = mistake
+    help = None if tree is None else f"tell the author of {tree}; a pin in your own kiln.lock comes before its lock"
     match fault:
         case Conflicted():
             title = "a merge left its marks in kiln.lock"
-            label = "two branches changed what follows"
-            help = "keep the lines of one side; then kiln pin update NAME brings an entry up to date"
-            return Report("K0220", title, line, label, (), (), help)
-        case LockFault(_, problem, expected, found, name):
+            help = help or "keep the lines of one side; then kiln pin update NAME brings an entry up to date"
+            return Report("K0220", title, line, "two branches changed what follows", (), (), help)
+        case LockFault(problem=problem, expected=expected, found=found):
             notes = (f"expected {expected}", f"found    {found}")
-            copied = line.text[line.start :].startswith("copy ")
-            again = f"kiln pin copy {name}" if copied else f"kiln pin add {name} ADDRESS"
-            help = f"take the entry out; then {again}" if name else "take the line out, and pin again what it was"
-            if fault.twice:
-                help = "take one of the two out" + ("" if copied else f"; kiln pin update {name} renews the other")
-            return Report("K0220", problem, line, "", notes, (), help)
+            return Report("K0220", problem, line, "", notes, (), help or _mended(fault, line))
+
+
+def _mended(fault: LockFault, line: Place) -> str:
+    """What to do about a line of one's own lock."""
+    copied = line.text[line.start :].startswith("copy ")
+    if fault.line == 1:
+        return "take back the kiln.lock that version control has, or use the version of Kiln that wrote it"
+    if fault.name is None:
+        return "take the line out, and pin again what it was"
+    if fault.twice:
+        return "take one of the two out" + ("" if copied else f"; kiln pin update {fault.name} renews the other")
+    return "take the entry out; then " + (
+        f"kiln pin copy {fault.name}" if copied else f"kiln pin add {fault.name} ADDRESS"
+    )
 
 
 def _no_module(mistake: NoModule, place: Place | None) -> Report:

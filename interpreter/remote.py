@@ -137,7 +137,7 @@ class Remotes:
             return self.locks[path]
         if path in self.absent:
             return None
-        lock = read_lock(path, None if tree is None else f"{tree.name}:{FILE}")
+        lock = read_lock(path, None if tree is None else tree.name)
         if lock is not None:
             self.locks[path] = lock._replace(in_tree=tree is not None)
         elif tree is None:
@@ -223,9 +223,9 @@ def entry_place(lock: LockFile, start: str) -> Place | None:
     return Place(lock.shown, lock.text, at + 1, len(lock.text) if end < 0 else end)
 
 
-def read_lock(path: str, shown: str | None = None) -> LockFile | None:
-    """A kiln.lock, with what is wrong with it; None if it is not there. `shown` is its name in messages."""
-    shown = shown or _shown(path)
+def read_lock(path: str, tree: str | None = None) -> LockFile | None:
+    """A kiln.lock, with what is wrong with it; None if it is not there. `tree` is the remote tree that it is from."""
+    shown = _shown(path) if tree is None else f"{tree}:{FILE}"
     try:
         with open(path, "rb") as file:
             data = file.read(_LOCK_LIMIT)
@@ -233,13 +233,10 @@ def read_lock(path: str, shown: str | None = None) -> LockFile | None:
         return None
     except OSError as error:
         return LockFile(path, shown, "", None, LockUnreadable(shown, (error.strerror or str(error)).lower()))
-    return _parsed(path, shown, data.decode("utf-8", "surrogateescape"))
-
-
-def _parsed(path: str, shown: str, text: str) -> LockFile:
+    text = data.decode("utf-8", "surrogateescape")
     found = parse_lock(text)
     if isinstance(found, LockFault | Conflicted):
-        return LockFile(path, shown, text, None, BadLock(found, _line(shown, text, found.line)))
+        return LockFile(path, shown, text, None, BadLock(found, _line(shown, text, found.line), tree))
     return LockFile(path, shown, text, found)
 
 

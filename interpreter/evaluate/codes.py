@@ -36,7 +36,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0221": (
         "a pin that an import can't have",
-        "An import of a remote module may carry its pin: `import \"x\" as x @ \"ADDRESS tree=blake3:…\";`, with the words\n"
+        "An import of a remote module may carry its pin: `import \"x\" @ \"ADDRESS tree=blake3:…\" as x;`, with the words\n"
         "that kiln.lock has behind the name. `kiln pin add --inline NAME ADDRESS` prints such an import. The library's\n"
         "modules and your own files have none, and one file imports a name with one pin.",
     ),

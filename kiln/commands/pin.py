@@ -67,7 +67,7 @@ def _add(args: argparse.Namespace, lock: str, context: Context) -> int:
     _look_inside(args.name, pin, trees.open(args.name, pin, lock), context)
     words = render_pin(pin)
     if args.inline:
-        context.console.result(f'import "{args.name}" as {_alias(args.name)} @ "{words}";')
+        context.console.result(f'import "{args.name}" @ "{words}" as {_alias(args.name)};')
     else:
         edit_lock(lock, lambda found: with_module(found, args.name, pin))
         if old is not None and old.tree != pin.tree:
