@@ -25,8 +25,9 @@ names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,6}(/[a-z0-9][a-z0-9_]{0,4}){0,2}",
     lock.is_module_name
 )
 digests = st.binary(min_size=32, max_size=32)
+refs = st.sampled_from([None, "HEAD", "v1/x"])
 pins = st.one_of(
-    st.builds(lambda tree, ref: Pin(GIT, RootDigest(tree), ref=ref), digests, st.sampled_from([None, "HEAD", "v1"])),
+    st.builds(lambda tree, ref: Pin(GIT, RootDigest(tree), ref=ref), digests, refs),
     st.builds(
         lambda tree, file, strip: Pin(WEB, RootDigest(tree), BlobDigest(file), strip),
         digests, digests, st.integers(0, 99),
