@@ -81,7 +81,7 @@ def _from_file(text: str, context: Context) -> list[Named]:
             f"{request.file}: there is no such file, store path or result link",
             expected="FILE[#attribute], a store path, or the path of a result link",
         )
-    asked = ask([request], context.store(), cache_root())
+    asked = ask([request], context.store(), cache_root(), context.trees())
     store = context.store()
     named: list[Named] = []
     for target in asked.wanted:
