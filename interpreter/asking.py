@@ -74,7 +74,7 @@ def recall_all(requests: Sequence[Request], ledger: Ledger, cache: str) -> tuple
     return asked, plan
 
 
-def ask(requests: Sequence[Request], store: Store, cache: str, trees: Opener) -> Asked:
+def ask(requests: Sequence[Request], store: Store, cache: str, trees: Opener | None = None) -> Asked:
     """Evaluate the requests, and keep their answers; remote modules come from `trees`.
 
     Raises CompileError, EvaluationError.
@@ -95,7 +95,7 @@ def ask(requests: Sequence[Request], store: Store, cache: str, trees: Opener) ->
     return asked
 
 
-def open_program(request: Request, store: Store, trees: Opener) -> tuple[Evaluator, str]:
+def open_program(request: Request, store: Store, trees: Opener | None = None) -> tuple[Evaluator, str]:
     """The evaluator of a request's build file, and the file's module. Raises CompileError."""
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.modules import Loader
