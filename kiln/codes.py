@@ -32,6 +32,11 @@ CODES: dict[str, tuple[str, str]] = {
         "The name is no name of a remote module, is not in kiln.lock, or is that of a file that can't be copied: one "
         "outside the project, larger than 16 MiB, or no text. `kiln pin list` shows what there is.",
     ),
+    "K0907": (
+        "a build file is not formatted",
+        "`kiln fmt --check` and `kiln fmt --diff` found files that `kiln fmt` would change. There is one style and no "
+        "option: run `kiln fmt` on them.",
+    ),
     "K9999": (
         "a bug in Kiln",
         "Kiln ran into something that it should have handled. Nothing in the store is changed by it. Please report "

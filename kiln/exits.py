@@ -41,6 +41,7 @@ _EXACT = {
     "K0703": Exit.HASH,
     "K0704": Exit.BUILD,
     "K0705": Exit.BUILD,
+    "K0907": Exit.LANGUAGE,
     "K0803": Exit.BUILD,
 }
 _GROUPS = {

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "eval": "show what a build file's value is",
     "check": "parse and type-check build files",
     "test": "run the tests of build files",
+    "fmt": "format build files, in the one style",
     "doc": "pages for modules, from their comments and signatures",
     "repl": "a session: declarations and expressions, one by one",
     "show": "what is known of a target: its derivation, its provenance",

@@ -15,13 +15,13 @@ from typing import Final
 
 from kiln.lang.format.document import PAD, columns
 from kiln.lang.format.layout import Line
-from kiln.lang.format.writer import Pad, Writer
+from kiln.lang.format.writer import Mark, Pad, Writer
 
 _LONG: Final = 80  # columns of code whose comment doesn't move the others'
 _GAP: Final = 2  # blanks before a comment
 
 
-def pad_sign(w: Writer, start: int, shape: str = "") -> None:
+def pad_sign(w: Writer, start: Mark, shape: str = "") -> None:
     """Remember the sign that comes next as one that may be aligned; its line began at operation `start`."""
     if w.flat:
         return
@@ -29,15 +29,16 @@ def pad_sign(w: Writer, start: int, shape: str = "") -> None:
     sign = w.spelling(w.at)
     blanks = sign[1:-1] if sign.startswith("?") else between  # of `?   =` they are inside
     known = not (between + sign).strip("? =>as") and "\n" not in between + sign
-    w.pads.append(Pad(w.doc, w.doc.width(start), len(blanks) if known else 1, shape))
+    written = w.ends[w.at - 1] - w.starts[start.token]
+    w.pads.append(Pad(w.doc, w.doc.width(start.operation), written, len(blanks) if known else 1, shape))
     w.doc.add(PAD)
 
 
 def align_signs(pads: Sequence[Pad]) -> None:
     """Give the signs of one list their blanks."""
     for run in _runs(pads):
-        reach = max((pad.width + pad.blanks for pad in run if pad.blanks > 1), default=0)
-        aligned = [pad for pad in run if pad.width < reach]
+        reach = max((pad.written + pad.blanks for pad in run if pad.blanks > 1), default=0)
+        aligned = [pad for pad in run if pad.written < reach]
         width = max((pad.width for pad in aligned), default=0)
         for pad in aligned:
             pad.document.numbers[pad.at] = width - pad.width

@@ -1,14 +1,15 @@
 """What stands between brackets, parted by commas.
 
-On one line if it fits, with no comma at the end. Otherwise the brackets stand apart and each line between them ends in
-a comma. The author's own lines are kept where they fit: items that stood on one line stay together, else each gets a
-line of its own. A comma before the closing bracket, or an empty line between two items, keeps a list broken; at most
-one empty line in a row is kept.
+On one line if it fits, with no comma at the end. Otherwise the brackets stand apart and each line between them ends
+in a comma. The author's own lines are kept where they fit: items that stood on one line stay together, else each gets
+a line of its own. A comma before the closing bracket, or an empty line between two items, keeps a list broken; at
+most one empty line in a row is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from kiln.lang.format.align import align_signs
@@ -110,7 +111,7 @@ def _end_row(w: Writer, last: bool, style: Style) -> None:
 def _lines(w: Writer, items: Sequence[Any], style: Style) -> list[list[Any]]:
     """The items by the source's lines."""
     rows: list[list[Any]] = [[items[0]]]
-    for before, item in zip(items, items[1:], strict=False):
+    for before, item in pairwise(items):
         if style.rows and "\n" not in w.text[before.end : item.start]:
             rows[-1].append(item)
         else:

@@ -49,7 +49,7 @@ def _visible(w: Writer, pub: bool) -> None:
 
 
 def _import(w: Writer, node: ast.Import) -> Steps:
-    start = len(w.doc.kinds)
+    start = w.mark()
     w.sign("import")
     w.text_(" ")
     if node.alias is None:
@@ -152,7 +152,7 @@ def _fn(w: Writer, node: ast.FnDecl) -> Steps:
 
 def _result(w: Writer, result: ast.Type) -> Steps:
     """A function's result, on one line if it can be: so that the parameters break first."""
-    flat = "#" not in w.text[w.starts[w.at] : result.end] and w.next_gap.empty
+    flat = w.next_gap.empty and not w.has_comments(result.end)
     w.lead()
     w.flat += flat
     yield result
@@ -161,7 +161,7 @@ def _result(w: Writer, result: ast.Type) -> Steps:
 
 
 def _let(w: Writer, node: ast.LetDecl) -> Steps:
-    start = len(w.doc.kinds)
+    start = w.mark()
     _visible(w, node.pub)
     w.sign("let")
     w.text_(" ")
@@ -175,7 +175,7 @@ def _let(w: Writer, node: ast.LetDecl) -> Steps:
 
 
 def _test(w: Writer, node: ast.TestDecl) -> Steps:
-    start = len(w.doc.kinds)
+    start = w.mark()
     w.sign("test")
     w.text_(" ")
     yield string(w)
@@ -223,7 +223,7 @@ def _set(w: Writer, node: ast.SetDecl) -> Steps:
 
 
 def _member(w: Writer, node: ast.Member) -> Steps:
-    start = len(w.doc.kinds)
+    start = w.mark()
     w.word()
     if node.type is not None:
         yield annotation(w, node.type)

@@ -96,7 +96,7 @@ def _empty_map(w: Writer) -> Steps:
 
 def _entry(w: Writer, entry: ast.MapEntry) -> Steps:
     w.lead()
-    start = len(w.doc.kinds)
+    start = w.mark()
     yield entry.key
     pad_sign(w, start)
     w.text_(" ")
@@ -195,7 +195,7 @@ def _if(w: Writer, node: ast.If) -> Steps:
         yield node.condition
         w.text_(" ")
         w.sign("then")
-        yield _branch(w, node.then)
+        yield assign(w, node.then)
         w.line()
         w.sign("else")
         rest = node.otherwise
@@ -203,15 +203,8 @@ def _if(w: Writer, node: ast.If) -> Steps:
             break
         w.text_(" ")
         node = rest
-    yield _branch(w, rest)
+    yield assign(w, rest)
     w.close()
-
-
-def _branch(w: Writer, node: ast.Expr) -> Steps:
-    w.indent()
-    w.line()
-    yield node
-    w.dedent()
 
 
 def _match(w: Writer, node: ast.Match) -> Steps:
@@ -226,7 +219,7 @@ def _match(w: Writer, node: ast.Match) -> Steps:
 
 def _arm(w: Writer, arm: ast.Arm) -> Steps:
     w.lead()
-    start = len(w.doc.kinds)
+    start = w.mark()
     yield arm.pattern
     if arm.guard is not None:
         w.text_(" ")

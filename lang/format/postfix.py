@@ -7,7 +7,7 @@ from typing import TypeAlias
 from kiln.lang.format.align import pad_sign
 from kiln.lang.format.assign import assign, is_block
 from kiln.lang.format.brackets import ARGUMENTS, SPACED, brackets
-from kiln.lang.format.writer import Steps, Writer
+from kiln.lang.format.writer import Mark, Steps, Writer
 from kiln.lang.syntax import ast
 
 Postfix: TypeAlias = ast.Get | ast.GetCon | ast.Call
@@ -106,13 +106,13 @@ def record_field(w: Writer, item: ast.Field | ast.Spread) -> Steps:
 def labelled(w: Writer, optional: bool, value: ast.Expr) -> Steps:
     """`l = e` or `l? = e`."""
     w.lead()
-    start = len(w.doc.kinds)
+    start = w.mark()
     hugs = w.take_hugs()
     w.word()
     yield _equals(w, start, optional, value, hugs)
 
 
-def _equals(w: Writer, start: int, optional: bool, value: ast.Expr, hugs: list[int]) -> Steps:
+def _equals(w: Writer, start: Mark, optional: bool, value: ast.Expr, hugs: list[int]) -> Steps:
     if optional:
         w.lead()
         w.text_("?")
@@ -145,7 +145,7 @@ def with_edits(w: Writer, node: ast.With | ast.Overlay) -> Steps:
 
 def _edit(w: Writer, item: ast.Edit) -> Steps:
     w.lead()
-    start = len(w.doc.kinds)
+    start = w.mark()
     w.word()
     for _ in item.path[1:]:
         w.sign(".")

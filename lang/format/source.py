@@ -18,7 +18,7 @@ from kiln.lang.format.layout import Line, lay_out
 from kiln.lang.format.nodes import steps_of
 from kiln.lang.format.same import same_module
 from kiln.lang.format.trivia import Gap, gap
-from kiln.lang.format.writer import FormatterBug, MAX_INDENTATION, Pad, TooDeep, Writer
+from kiln.lang.format.writer import MAX_INDENTATION, FormatterBug, Pad, TooDeep, Writer
 from kiln.lang.report import CompileError, Place, Report
 from kiln.lang.syntax import ast
 from kiln.lang.syntax.lexer import lex
@@ -28,10 +28,41 @@ _PASSES: Final = 10
 _ALWAYS: Final = 1000  # blanks before a sign: imports are aligned whatever the author did
 
 
+class _Unit:
+    """A declaration on its way: its document, and its lines once the blanks before its signs are known."""
+
+    __slots__ = ("chunk", "comments", "lines", "padding", "writer")
+
+    def __init__(self, chunk: ast.Chunk, writer: Writer) -> None:
+        self.chunk = chunk
+        self.writer = writer
+        self.comments = [
+            comment
+            for found in writer.gaps
+            for comment in (found.trailing, *(c.text for c in found.comments))
+            if comment
+        ]
+        self.padding: list[int] | None = None  # what the lines were made with
+        self.lines: list[Line] = []
+
+    @property
+    def behind(self) -> Gap:
+        """The comments behind the declaration."""
+        return self.writer.gaps[-1]
+
+    def lay_out(self) -> list[Line]:
+        document = self.writer.doc
+        padding = [document.numbers[pad.at] for pad in self.writer.pads]
+        if padding != self.padding:
+            self.lines, self.padding = lay_out(document), padding
+        return self.lines
+
+
 class _Pass(NamedTuple):
     module: ast.Module
     comments: list[str]
     text: str
+    units: list[_Unit]
 
 
 def format_source(path: str, text: str) -> str:
@@ -39,47 +70,45 @@ def format_source(path: str, text: str) -> str:
 
     Raises CompileError for a text that does not parse or is nested too deeply, and FormatterBug.
     """
-    first = made = _format(path, text.replace("\r\n", "\n"))
+    before = text.replace("\r\n", "\n")
+    first = made = _format(path, before, [])
     for _ in range(_PASSES):
-        before, made = made.text, _format_again(path, made.text)
-        if not same_module(first.module, made.module) or first.comments != made.comments:
-            raise FormatterBug("the formatted text would mean something else, or lose a comment")
         if made.text == before:
             return before
-    raise FormatterBug("the formatted text doesn't come to rest")
+        before, made = made.text, _format_again(path, made)
+        if not same_module(first.module, made.module) or first.comments != made.comments:
+            raise FormatterBug(f"{path}: the formatted text would mean something else, or lose a comment")
+    raise FormatterBug(f"{path}: the formatted text doesn't come to rest")
 
 
-def _format_again(path: str, text: str) -> _Pass:
+def _format_again(path: str, made: _Pass) -> _Pass:
     try:
-        return _format(path, text)
+        return _format(path, made.text, made.units)
     except CompileError as error:
-        raise FormatterBug(f"the formatted text does not parse: {error}") from error
+        raise FormatterBug(f"{path}: the formatted text does not parse: {error}") from error
 
 
-def _format(path: str, text: str) -> _Pass:
+def _format(path: str, text: str, known: list[_Unit]) -> _Pass:
+    """One pass; of `known`, the units of the last, those are used again whose text is the same."""
     module, reports = parse_module(path, text)
     if reports:
         raise CompileError(reports)
-    units = [_unit(path, text, chunk) for chunk in module.chunks]
+    again = {unit.writer.text: unit for unit in known}
+    units = []
+    for chunk in module.chunks:
+        unit = again.pop(text[chunk.start : chunk.end], None) or _unit(path, text, chunk)
+        unit.chunk = chunk
+        units.append(unit)
     preamble = gap(text[: module.chunks[0].start if module.chunks else len(text)], first=True)
     _align(units, text)
     lines = with_comments(_join(preamble, units, text))
     comments = [comment.text for comment in preamble.comments]
     for unit in units:
         comments += unit.comments
-    return _Pass(module, comments, "".join(f"{line}\n" for line in lines))
+    return _Pass(module, comments, "".join(f"{line}\n" for line in lines), units)
 
 
 # ---- declarations -------------------------------------------------------------------------------
-
-
-class _Unit(NamedTuple):
-    """A declaration on its way: its document, and the comments behind it."""
-
-    chunk: ast.Chunk
-    writer: Writer
-    behind: Gap
-    comments: list[str]
 
 
 def _unit(path: str, text: str, chunk: ast.Chunk) -> _Unit:
@@ -92,9 +121,7 @@ def _unit(path: str, text: str, chunk: ast.Chunk) -> _Unit:
         help_ = f"at most {MAX_INDENTATION} levels can be laid out: give parts of it names of their own"
         report = Report("K0390", "this is nested too deeply", Place(path, text, start, start + 1), help=help_)
         raise CompileError([report]) from error
-    gaps = [writer.gap(index) for index in range(len(writer.starts))]
-    comments = [text for gap_ in gaps for text in (gap_.trailing, *(c.text for c in gap_.comments)) if text]
-    return _Unit(chunk, writer, gaps[-1], comments)
+    return _Unit(chunk, writer)
 
 
 def _align(units: list[_Unit], text: str) -> None:
@@ -103,6 +130,7 @@ def _align(units: list[_Unit], text: str) -> None:
     for row, unit in enumerate(units):
         writer = unit.writer
         for pad in writer.pads:
+            writer.doc.numbers[pad.at] = 0
             before = units[row - 1] if row else None
             pad.row, pad.apart = row, before is not None and (_is_apart(before, unit, text) or _has_lead(unit))
             if "\n" in writer.text[writer.starts[0] : writer.ends[-2]]:
@@ -114,7 +142,7 @@ def _align(units: list[_Unit], text: str) -> None:
 
 
 def _has_lead(unit: _Unit) -> bool:
-    return bool(unit.writer.gap(0).comments)
+    return bool(unit.writer.gaps[0].comments)
 
 
 def _is_apart(before: _Unit, unit: _Unit, text: str) -> bool:
@@ -139,7 +167,7 @@ def _join(preamble: Gap, units: list[_Unit], text: str) -> list[Line]:
     before: _Unit | None = None
     was_tall = False
     for unit in units:
-        made = lay_out(unit.writer.doc)
+        made = unit.lay_out()
         tall = _is_tall(unit, made)
         if before is not None:
             tail, blank = before.behind.comments, _blank_between(before, unit, text)

@@ -43,8 +43,9 @@ _BLANK_LINE: Final = Gap("", (), True, True)
 def gap(text: str, first: bool = False) -> Gap:
     """The gap that `text` is; `first`: nothing stands on its first line before it."""
     if "#" not in text:
-        count = text.count("\n")
-        return _NOTHING if count == 0 else _LINE_END if count == 1 else _BLANK_LINE
+        if "\n" not in text:
+            return _NOTHING
+        return _LINE_END if text.count("\n") == 1 else _BLANK_LINE
     lines = text.split("\n")
     trailing = "" if first else lines.pop(0).strip(" \t")
     if lines and not lines[-1].strip(" \t"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import GeneratorType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from kiln.lang.format import document as d
 from kiln.lang.format.trivia import Gap, gap
@@ -39,7 +39,7 @@ class Writer:
     """The tokens of one declaration, `at` the next one to be printed, and the document made so far."""
 
     __slots__ = (
-        "_due", "_gaps", "_led", "_level", "at", "doc", "ends", "flat", "hugs", "kinds", "pads", "starts", "text",
+        "_due", "_led", "_level", "at", "doc", "ends", "flat", "gaps", "hugs", "kinds", "pads", "starts", "text",
     )  # fmt: skip
 
     def __init__(self, text: str, tokens: Tokens) -> None:
@@ -48,12 +48,13 @@ class Writer:
         self.kinds = [tokens.kinds[index] for index in kept]
         self.starts = [tokens.starts[index] for index in kept]
         self.ends = [tokens.ends[index] for index in kept]
+        starts, ends = self.starts, [0, *self.ends]
+        self.gaps = [gap(text[ends[i] : start], first=i == 0) for i, start in enumerate(starts)]  # before each token
         self.at = 0
         self.doc = d.Document()
         self.flat = 0  # above 0, all is printed on one line
         self.hugs: list[int] = []  # the groups that may be hugged up to a point which is still to come
         self.pads: list[Pad] = []  # the signs of the present list, see align.py
-        self._gaps: dict[int, Gap] = {}
         self._due = False  # whether the last token's trailing comment is still to be printed
         self._led = -1  # the token whose comments are printed
         self._level = 0
@@ -68,19 +69,16 @@ class Writer:
             else:
                 stack.append(below if type(below) is GeneratorType else steps_of(self, below))
 
-    # ---- looking ahead --------------------------------------------------------------------------
+    def mark(self) -> Mark:
+        """Where the document and the tokens have got to."""
+        return Mark(len(self.doc.kinds), self.at)
 
-    def gap(self, index: int) -> Gap:
-        """What stands before the token at `index`."""
-        found = self._gaps.get(index)
-        if found is None:
-            start = self.ends[index - 1] if index else 0
-            found = self._gaps[index] = gap(self.text[start : self.starts[index]], first=index == 0)
-        return found
+    # ---- looking ahead --------------------------------------------------------------------------
 
     @property
     def next_gap(self) -> Gap:
-        return self.gap(self.at)
+        """What stands before the next token."""
+        return self.gaps[self.at]
 
     def spelling(self, index: int) -> str:
         return self.text[self.starts[index] : self.ends[index]]
@@ -92,6 +90,15 @@ class Writer:
     def parenthesised(self, start: int) -> bool:
         """Whether a bracket stands before the node that begins at `start` and comes next."""
         return self.starts[self.at] < start
+
+    def has_comments(self, end: int) -> bool:
+        """Whether a comment stands between the next token and the node's last, or before brackets that close it."""
+        index = self.at + 1
+        while self.starts[index] < end or self.spelling(index) == ")":
+            if not self.gaps[index].empty:
+                return True
+            index += 1
+        return False
 
     # ---- tokens ---------------------------------------------------------------------------------
 
@@ -129,7 +136,7 @@ class Writer:
     def bar(self) -> None:
         """Print the `|` of a variant, behind the documentation that may stand on either side of it."""
         self.lead()
-        behind = self.gap(self.at + 1)
+        behind = self.gaps[self.at + 1]
         if behind.trailing:
             self.doc.add(d.COMMENT, behind.trailing, d.OWN_LINE)
         for comment in behind.comments:
@@ -154,12 +161,14 @@ class Writer:
 
         `first`: nothing stands before them in their brackets, and `last`: nothing behind, so no empty line does.
         """
-        self._flush()
+        if self._due:
+            self._flush()
         if self._led != self.at and not self.flat:
-            self._comments(first)
-            gap_ = self.next_gap
-            if gap_.comments and gap_.blank and not last:
-                self.doc.add(d.HARD, "", d.BLANK)
+            found = self.gaps[self.at]
+            if found.comments:
+                self._comments(first)
+                if found.blank and not last:
+                    self.doc.add(d.HARD, "", d.BLANK)
 
     def _comments(self, first: bool = False) -> None:
         if self._led == self.at or self.flat:
@@ -172,9 +181,9 @@ class Writer:
     def _flush(self) -> None:
         if self._due:
             self._due = False
-            trailing = self.next_gap.trailing
-            if trailing:
-                self.doc.add(d.COMMENT, trailing, 0)
+            found = self.gaps[self.at]
+            if found.trailing:
+                self.doc.add(d.COMMENT, found.trailing, 0)
 
     # ---- layout ---------------------------------------------------------------------------------
 
@@ -242,15 +251,23 @@ class Writer:
             group.hug, group.hugged = len(self.doc.kinds), hugged
 
 
+class Mark(NamedTuple):
+    """An operation of the document and a token, both the next ones."""
+
+    operation: int
+    token: int
+
+
 class Pad:
     """A sign that may be aligned with those of the lines around it: where its blanks go in the document."""
 
-    __slots__ = ("apart", "at", "blanks", "document", "row", "shape", "width")
+    __slots__ = ("apart", "at", "blanks", "document", "row", "shape", "width", "written")
 
-    def __init__(self, document: d.Document, width: int | None, blanks: int, shape: str) -> None:
+    def __init__(self, document: d.Document, width: int | None, written: int, blanks: int, shape: str) -> None:
         self.document = document
         self.at = len(document.kinds)
         self.width = -1 if width is None else width  # of what stands before it, below 0 where that is not on one line
+        self.written = written  # the same in the source
         self.blanks = blanks  # before it in the source
         self.shape = shape
         self.row = -1
