@@ -1,0 +1,101 @@
+"""`python -m bench [GROUP …]`: Kiln beside Nix, in one run; prints a table, saves the figures.
+
+    python -m bench                      every group, at the sizes of the goals (about an hour on two quiet cores)
+    python -m bench eval graph --quick   some groups, at small sizes (minutes)
+    python -m bench compare A B          two saved files, row by row
+
+Needs Nix (Debian: nix-bin) for ratios, and a static busybox (busybox-static). Builds in Nix's sandbox need root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from bench.groups import builds, evaluation, graph, storing
+from bench.places import Work
+from bench.results import Results, comparison, load, machine, table
+from bench.session import QUICK, Session, Sizes, find_busybox, memory_folder, open_peers
+from bench.timing import Failed
+
+GROUPS: dict[str, Callable[[Session], None]] = {
+    "eval": evaluation.run,
+    "graph": graph.run,
+    "build": builds.run,
+    "store": storing.run,
+}
+_RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
+
+
+def main(words: Sequence[str]) -> int:
+    """Exit code 0 when everything that was asked for was measured."""
+    if words[:1] == ["compare"]:
+        return _compare(words[1:])
+    parser = _parser()
+    args = parser.parse_args(words)
+    if unknown := set(args.groups) - GROUPS.keys():
+        parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    results = Results(silent=args.silent)
+    results.note(machine())
+    complete = _measure(args, results)
+    print(table(results.rows()))
+    for note in results.notes:
+        print(f"note: {note}")
+    place = args.json or os.path.join(_RESULTS, time.strftime("%Y%m%d-%H%M%S.json", time.gmtime()))
+    results.save(place)
+    print(f"saved: {place}")
+    return 0 if complete else 1
+
+
+def _measure(args: argparse.Namespace, results: Results) -> bool:
+    """Run the groups. One that fails is noted, and the others go on."""
+    complete = True
+    with Work(args.work) as work:
+        memory = memory_folder()
+        try:
+            session = Session(work, memory, QUICK if args.quick else Sizes(), results, find_busybox())
+            open_peers(session, tuple(args.peers))
+            for name in args.groups or GROUPS:
+                results.note(f"{name}: {time.strftime('%H:%M:%S')}")
+                try:
+                    GROUPS[name](session)
+                except Failed as failed:
+                    complete = False
+                    results.note(f"{name} stopped: {failed}")
+        finally:
+            if memory is not None:
+                memory.__exit__()
+    return complete
+
+
+def _compare(words: Sequence[str]) -> int:
+    if len(words) != 2:
+        print("usage: python -m bench compare BEFORE.json AFTER.json", file=sys.stderr)
+        return 2
+    try:
+        before, after = map(load, words)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(comparison(before, after))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
+    parser.add_argument("--quick", action="store_true", help="small sizes, few runs")
+    parser.add_argument("--peers", nargs="+", choices=("kiln", "nix"), default=("kiln", "nix"))
+    parser.add_argument("--work", metavar="DIR", help="a folder for stores and inputs, about 12 GB; not a tmpfs")
+    parser.add_argument("--json", metavar="FILE", help="where to save (bench/results/, by the time)")
+    parser.add_argument("--silent", action="store_true", help="no progress on stderr")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
