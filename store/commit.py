@@ -7,6 +7,8 @@
     4  sync the folders that got a new entry
     5  one LMDB transaction registers the lot; the intent goes
 
+Steps 3 to 5 are done in the shared passage (see `passage`), and what is registered is pinned by its process.
+
 A crash before step 5 leaves orphans that the intent names: recovery adopts those that verify. What is
 registered has always been synced. When the target of a rename is there, it is another process' commit of the
 same object, or an orphan: equal bytes are kept, others are moved to the trash.
@@ -29,6 +31,7 @@ from kiln.store.info import ObjectInfo
 from kiln.store.ingest import MTIME_NS
 from kiln.store.layout import Layout
 from kiln.store.meta import ObjectMeta, encode_meta
+from kiln.store.passage import shared_passage
 from kiln.store.recordfile import encode_resolution_file, encode_witness_file, resolution_file, witness_file
 from kiln.store.records import Resolution
 from kiln.store.session import INTENT, Session
@@ -102,6 +105,21 @@ def commit(layout: Layout, index: Environment, session: Session, staged: Iterabl
     failpoint("commit:intent")
     session.sync()
     failpoint("commit:synced")
+    with shared_passage(layout):
+        _move(layout, session, objects, moves)
+        session.presence.pin(item.meta.info.id for item in objects)
+
+        def body(txn: Txn) -> None:
+            register(txn, [item.meta.info for item in objects], records)
+            failpoint("commit:in-transaction")
+
+        index.update(body)
+    failpoint("commit:registered")
+    with disk_errors("finishing a commit"):
+        os.unlink(intent, dir_fd=session.fd)
+
+
+def _move(layout: Layout, session: Session, objects: list[Staged], moves: list[Move]) -> None:
     with disk_errors("moving objects into the store"):
         _place_objects(layout, objects)
         for move in moves:
@@ -109,15 +127,6 @@ def commit(layout: Layout, index: Environment, session: Session, staged: Iterabl
             failpoint("commit:draft-renamed")
         sync_folders(layout, ["store"] if objects else [], moves)
     failpoint("commit:directories-synced")
-
-    def body(txn: Txn) -> None:
-        register(txn, [item.meta.info for item in objects], records)
-        failpoint("commit:in-transaction")
-
-    index.update(body)
-    failpoint("commit:registered")
-    with disk_errors("finishing a commit"):
-        os.unlink(intent, dir_fd=session.fd)
 
 
 def register(txn: Txn, infos: Iterable[ObjectInfo], records: Records) -> None:

@@ -10,10 +10,11 @@ It has an environment of its own, so that losing it loses nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from kiln.store.errors import Damaged, StoreError
-from kiln.store.index import Environment, Table
+from kiln.store.index import Environment, Table, Txn
 from kiln.store.layout import Layout
 
 SHA256 = Table(b"a", "sha256")
@@ -48,11 +49,32 @@ class Memo:
             self._empty()
             return None
 
+    def get_many(self, table: Table, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """Every key with its value, or None, on one snapshot."""
+        wanted = list(keys)
+        nothing: dict[bytes, bytes | None] = dict.fromkeys(wanted)
+        if self._env is None:
+            return nothing
+        try:
+            return self._env.view(lambda txn: {key: txn.get(table, key) for key in wanted})
+        except StoreError:
+            self._empty()
+            return nothing
+
     def put(self, table: Table, key: bytes, value: bytes) -> None:
+        self.put_many(table, {key: value})
+
+    def put_many(self, table: Table, rows: Mapping[bytes, bytes]) -> None:
+        """The same for many, in one transaction."""
+
+        def body(txn: Txn) -> None:
+            for key, value in rows.items():
+                txn.put(table, key, value)
+
         if self._env is None:
             return
         try:
-            self._env.update(lambda txn: txn.put(table, key, value), _LIMIT)
+            self._env.update(body, _LIMIT)
         except StoreError as error:
             if error.code not in ("K0706", "K0707"):
                 self._empty()

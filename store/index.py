@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import lmdb
 
-from kiln.store.disk import FULL
+from kiln.store.disk import FULL, disk_errors
 from kiln.store.errors import Damaged, NoSpace, StoreError, StoreLocked
 from kiln.store.layout import Layout
 from kiln.store.locks import WRITE_LIMIT, FileLock
@@ -31,6 +31,7 @@ T = TypeVar("T")
 FIRST_MAP = 32 << 20
 """Bytes of address space to begin with; doubled whenever it is full."""
 _READERS = 1024
+_LOCK_BYTES = 64 * _READERS + 4096
 _FORK_LIMIT = 10.0
 """Seconds that a fork waits for transactions of other threads."""
 _DAMAGE = (
@@ -169,6 +170,7 @@ class Environment:
         except FileNotFoundError:
             size = 0
             self._layout.make_folder(self.path)
+        self._allocate_lock_file()
         try:
             env = lmdb.open(
                 self.path,
@@ -182,6 +184,16 @@ class Environment:
         for name in ("data.mdb", "lock.mdb"):
             self._layout.owner.take_at(None, f"{self.path}/{name}")
         return env
+
+    def _allocate_lock_file(self) -> None:
+        """Give the table of readers its blocks now: it is mapped, and a full disk would be a SIGBUS later."""
+        with disk_errors("opening the index"):
+            fd = os.open(f"{self.path}/lock.mdb", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            try:
+                if os.fstat(fd).st_blocks * 512 < _LOCK_BYTES:
+                    os.posix_fallocate(fd, 0, _LOCK_BYTES)
+            finally:
+                os.close(fd)
 
     def view(self, body: Callable[[Txn], T]) -> T:
         """Run `body` on a snapshot. Never waits for a writer. Raises Damaged, StoreError."""

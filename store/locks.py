@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kiln.store.disk import FULL
 from kiln.store.errors import StoreLocked
 from kiln.store.layout import Layout
 
@@ -43,8 +44,13 @@ class FileLock:
                     return False
                 raise
             if self._is_current(fd):
+                try:
+                    os.pwrite(fd, b"%-20d\n" % os.getpid(), 0)
+                except OSError as error:
+                    if error.errno not in FULL:  # On a full disk the lock still locks; only its holder has no name.
+                        os.close(fd)
+                        raise
                 self._fd = fd
-                os.pwrite(fd, b"%-20d\n" % os.getpid(), 0)
                 return True
             os.close(fd)
 
@@ -84,6 +90,13 @@ class FileLock:
         fd, self._fd = self._fd, -1
         os.close(fd)
 
+    def write(self, data: bytes, offset: int) -> None:
+        """Write into the file, which must be held. Raises OSError."""
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._fd, view, offset)
+            view, offset = view[done:], offset + done
+
     def holder(self) -> int | None:
         """The process id that the file names; None when it names none."""
         try:
@@ -106,7 +119,7 @@ class FileLock:
 
     def _locked(self, what: str, waited: float) -> StoreLocked:
         pid = self.holder()
-        who = f"process {pid} ({_command(pid)})" if pid else "another process"
+        who = f"process {pid} ({command_of(pid)})" if pid else "another process"
         return StoreLocked(
             f"{who} has held {what} for more than {waited:.0f} s",
             found=f"{who} holds {self._path!r}",
@@ -114,7 +127,8 @@ class FileLock:
         )
 
 
-def _command(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """What a process calls itself, for messages."""
     try:
         with open(f"/proc/{pid}/comm", "rb") as file:
             return file.read().decode("utf-8", "replace").strip()

@@ -1,7 +1,8 @@
-"""A running process' place in the store: a locked file, and a folder under .tmp that dies with it.
+"""A writing process' place in the store: a folder under .tmp that dies with it.
 
-The lock (`locks/sessions/<session>`) is taken before the folder is made and let go after it is removed, so a
-folder whose session nobody locks belongs to a process that is gone, and recovery may take it.
+The folder is named like the process' locked file (see `presence`), which is there before the folder is made and
+let go after it is removed: a folder whose file nobody locks belongs to a process that is gone, and recovery may
+take it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from kiln.store.disk import disk_errors, open_directory, sync_filesystem
 from kiln.store.errors import StoreError
 from kiln.store.layout import Layout
-from kiln.store.locks import FileLock
+from kiln.store.presence import Presence
 from kiln.store.tree import remove_tree
 
 INTENT = "intent-"
@@ -23,23 +24,17 @@ INTENT = "intent-"
 class Session:
     """Open from the first write of a process until it closes the store."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, presence: Presence) -> None:
         self.layout = layout
+        self.name = presence.name
+        self.presence = presence
         self._numbers = itertools.count(1)
-        self._lock, self.name = self._take_name()
-        self.path = f"{layout.temp}/{self.name}"
+        self.path = f"{layout.temp}/{presence.name}"
         with disk_errors("making a folder for this process"):
             layout.make_folder(self.path, 0o711)
             self.fd = open_directory(self.path)
             # Opened before anything is written: syncfs reports the errors since then.
             self._sync = GroupSync(self.fd)
-
-    def _take_name(self) -> tuple[FileLock, str]:
-        while True:
-            name = f"{os.getpid()}-{os.urandom(6).hex()}"
-            lock = FileLock(self.layout, f"{self.layout.locks}/sessions/{name}")
-            if lock.try_acquire():
-                return lock, name
 
     def sync(self) -> None:
         """Return once everything written before the call is on disk. Raises StoreError, NoSpace."""
@@ -59,19 +54,18 @@ class Session:
             self.layout.make_folder(path, 0o700)
         return path
 
-    def close(self) -> None:
-        """Remove the folder, unless a commit in it did not end: recovery then finishes that."""
+    def close(self) -> bool:
+        """Remove the folder, unless a commit in it did not end: recovery then finishes that, and this is False."""
         unfinished = any(name.startswith(INTENT) for name in os.listdir(self.fd))
         os.close(self.fd)
         if unfinished:
-            self._lock.release()
-            return
+            return False
         temp_fd = open_directory(self.layout.temp)
         try:
             remove_tree(temp_fd, self.name.encode())
         finally:
             os.close(temp_fd)
-        self._lock.release(remove=True)
+        return True
 
 
 class GroupSync:

@@ -8,10 +8,11 @@ producers     object's id → claims' digests
 witnesses     claim's digest ‖ witness' digest → [1, origin, record]
 resolutions   derivation ‖ resolution's digest → record
 roots         digest of the link's path → [1, path, id, made in milliseconds since 1970]
-pins          session ‖ id → []           what a running process needs; the collector's
 log           8-byte number → id          every object in the order of registration
-trash         name in .trash → [1, why]
-meta          "format" → b"1"
+trash         entry of store/ → b""       taken out of the index, on its way out of store/ (see `collect`)
+history       digest of the link's path ‖ made in 8 bytes → id     what a root's link showed before
+
+What running processes have pinned is no table: see `presence`.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ PRODUCERS = Table(b"e", "producers", many=True)
 WITNESSES = Table(b"f", "witnesses")
 RESOLUTIONS = Table(b"g", "resolutions")
 ROOTS = Table(b"h", "roots")
-PINS = Table(b"i", "pins")
 LOG = Table(b"j", "log")
 TRASH = Table(b"k", "trash")
-META = Table(b"l", "meta")
+HISTORY = Table(b"l", "history")
+_HISTORY = 50
 
 PATH_BYTES = 20
 _DIGITS = {character: value for value, character in enumerate(ALPHABET)}
@@ -104,6 +105,15 @@ def put_object(txn: Txn, info: ObjectInfo) -> bool:
     txn.put(OBJECTS, info.id, encode_row(info))
     txn.append(LOG, info.id)
     return True
+
+
+def remove_object(txn: Txn, object_id: bytes, info: ObjectInfo, number: int) -> None:
+    """Take an object out that nothing refers to any more; `number` is its key in the log."""
+    for reference in info.references:
+        txn.delete(REFERRERS, reference, object_id)
+    txn.delete(OBJECTS, object_id)
+    txn.delete(LOG, number.to_bytes(8, "big"))
+    txn.put(TRASH, info.path.base.encode(), b"")
 
 
 def put_claim(txn: Txn, claim: Claim) -> ClaimDigest:
@@ -169,16 +179,43 @@ def resolutions_for(txn: Txn, drv: DrvDigest) -> list[Resolution]:
 
 
 def put_root(txn: Txn, root: Root) -> None:
-    txn.put(ROOTS, root_key(root.link), msgpack.packb([1, root.link, root.object, root.made]))
+    """Register a root. What its link showed before is remembered, the last `_HISTORY` of them."""
+    key = root_key(root.link)
+    old = get_root(txn, root.link)
+    if old is not None and old.object != root.object:
+        txn.put(HISTORY, key + old.made.to_bytes(8, "big"), old.object)
+        for forgotten, _ in txn.prefixed(HISTORY, key)[:-_HISTORY]:
+            txn.delete(HISTORY, forgotten)
+    txn.put(ROOTS, key, msgpack.packb([1, root.link, root.object, root.made]))
+
+
+def get_root(txn: Txn, link: str) -> Root | None:
+    """What is registered for a link. Raises Damaged."""
+    value = txn.get(ROOTS, root_key(link))
+    return None if value is None else _decode_root(value)
+
+
+def drop_root(txn: Txn, link: str) -> None:
+    """Forget a root and its history."""
+    key = root_key(link)
+    txn.delete(ROOTS, key)
+    for row, _ in txn.prefixed(HISTORY, key):
+        txn.delete(HISTORY, row)
+
+
+def history_of(txn: Txn, link: str) -> list[ObjectId]:
+    """What a link showed before what it shows now, the newest first."""
+    return [ObjectId(value) for _, value in reversed(txn.prefixed(HISTORY, root_key(link)))]
 
 
 def all_roots(txn: Txn) -> list[Root]:
     """Every registered root, whether its link is still there or not. Raises Damaged."""
-    found = []
-    for _, value in txn.items(ROOTS):
-        match msgpack.unpackb(value):
-            case [1, str(link), bytes(object_id), int(made)]:
-                found.append(Root(link, ObjectId(object_id), made))
-            case _:
-                raise Damaged("a root's row in the index does not parse", help="kiln store rebuild-index")
-    return found
+    return [_decode_root(value) for _, value in txn.items(ROOTS)]
+
+
+def _decode_root(value: bytes) -> Root:
+    match msgpack.unpackb(value):
+        case [1, str(link), bytes(object_id), int(made)]:
+            return Root(link, ObjectId(object_id), made)
+        case _:
+            raise Damaged("a root's row in the index does not parse", help="kiln store rebuild-index")

@@ -1,0 +1,120 @@
+"""The part of a store that keeps it in order: roots, locks of builders, checks, recovery, collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from kiln.store import tables
+from kiln.store.digest import BlobDigest, ObjectId, ResolvedDigest
+from kiln.store.errors import NotInStore
+from kiln.store.info import ObjectInfo
+from kiln.store.layout import open_layout
+from kiln.store.locks import build_lock
+from kiln.store.lookup import Lookup
+
+if TYPE_CHECKING:
+    from kiln.store.recovery import Rebuilt, Recovered
+    from kiln.store.roots import Root
+    from kiln.store.verify import Problem
+
+
+class Upkeep(Lookup):
+    """What is done to a store rather than with it."""
+
+    def add_root(self, link: str, target: ObjectId) -> Root:
+        """Make a symlink at `link` to the object, and keep the object for as long as it is there.
+
+        Only a symlink into a store is replaced. Raises NotInStore, Refused, BadName, StoreError.
+        """
+        from kiln.store.passage import shared_passage
+        from kiln.store.roots import check_link, make_link, new_root, write_root_file
+
+        root = new_root(link, target)
+        check_link(self.layout, root.link)
+        with shared_passage(self.layout):
+            info = self.info(target)
+            if info is None:
+                raise NotInStore("no such object in this store", found=str(target))
+            kept = self._index.view(lambda txn: tables.get_root(txn, root.link))
+            if kept is None or kept.object != target:
+                write_root_file(self.layout, root)
+                self._index.update(lambda txn: tables.put_root(txn, root))
+            make_link(root.link, self.physical(info.path))
+        return root
+
+    def roots(self) -> list[Root]:
+        """The roots whose links still point to their objects."""
+        from kiln.store.roots import linked_path
+
+        found = []
+        for root in self._index.view(tables.all_roots):
+            path = linked_path(self.layout, root.link)
+            info = None if path is None else self.by_path(path)
+            if info is not None:
+                found.append(root._replace(object=info.id))
+        return found
+
+    def lock_build(
+        self,
+        resolved: ResolvedDigest,
+        *,
+        limit: float | None = None,
+        on_wait: Callable[[int | None], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> AbstractContextManager[bool]:
+        """Only one builder of a resolved derivation at a time; see `locks.build_lock`."""
+        return build_lock(self.layout, resolved.hex(), limit=limit, on_wait=on_wait, cancelled=cancelled)
+
+    def sha256_of(self, blob: BlobDigest) -> bytes | None:
+        """The SHA-256 that was remembered for a file's bytes, if any."""
+        from kiln.store.disposable import SHA256
+
+        return self.memo().get(SHA256, blob)
+
+    def remember_sha256(self, blob: BlobDigest, sha256: bytes) -> None:
+        from kiln.store.disposable import SHA256
+
+        self.memo().put(SHA256, blob, sha256)
+
+    def tree_sha256(self, info: ObjectInfo, physical: str | None = None) -> tuple[bytes, bytes]:
+        """(SHA-256, BLAKE3) of an object: of the bytes for a file, of the canonical archive for a tree.
+
+        `physical` is where an object lies that is not committed yet. Raises Refused for a symlink.
+        """
+        from kiln.store.subject import subject_digests
+
+        return subject_digests(self.memo(), info, physical or self.physical(info.path))
+
+    def verify(self, object_id: ObjectId) -> list[Problem]:
+        """Read an object whole and say what is wrong with it. Raises NotInStore."""
+        from kiln.store.verify import verify_object
+
+        info = self.info(object_id)
+        if info is None:
+            raise NotInStore("no such object in this store", found=str(object_id))
+        return verify_object(self.layout, info)
+
+    def check(self, *, contents: bool = False) -> list[Problem]:
+        """Every invariant of the store: nothing half registered, nothing missing. With `contents`, read all."""
+        from kiln.store.check import check_store
+
+        return check_store(self.layout, self._index, contents=contents)
+
+    def recover(self) -> Recovered:
+        """Finish or undo what dead processes left; `open` does this."""
+        from kiln.store.recovery import recover
+
+        return recover(self.layout, self._index)
+
+    @classmethod
+    def rebuild_index(cls, root: str) -> Rebuilt:
+        """Make the index again from the objects' and records' small files; the old one goes to the trash.
+
+        No other process may have the store open. Raises StoreError.
+        """
+        from kiln.store.recovery import rebuild_at
+
+        return rebuild_at(open_layout(os.path.abspath(root), create=False))
