@@ -100,8 +100,6 @@ class Compiler:
         self.prefix = prefix
         self.out = Writer()
         self.done: list[Writer] = []
-        self.views: set[str] = set()
-        """Python locals that are known to hold a set."""
         self._count = 0
 
     # ---- names --------------------------------------------------------------------------------
@@ -346,7 +344,7 @@ def _record(self: Compiler, e: MakeRecord) -> str:
 
 def _field(self: Compiler, e: GetField) -> str:
     base = self.small(e.base)
-    if base in self.views:
+    if e.member:
         return self.spilled(f"_member({base}, {attribute(e.label)!r})", e.at)
     return f"{base}.{attribute(e.label)}"
 
@@ -501,7 +499,6 @@ def _with(self: Compiler, e: WithEdits) -> str:
 def _overlay(self: Compiler, e: OverlayOf) -> str:
     base = self.small(e.base)
     own, below = local(e.self_name), local(e.super_name)
-    self.views.update((own, below))
     entries: list[str] = []
     for label, body in e.members:
         name = "_o" + self.temp()[1:]

@@ -21,7 +21,7 @@ _RESERVED = frozenset(keyword.kwlist)
 
 def local(name: str) -> str:
     """The Python local of a Kiln binder. Binders don't begin with an underscore, as all other names do."""
-    return name + "_" if name in _RESERVED else name
+    return "_q_" + name if name in _RESERVED else name
 
 
 def integer(value: int) -> str:

@@ -391,7 +391,6 @@ def _write_set(linker: Linker, unit: Unit, to: Compiler, decl: CoreSet) -> None:
 
 def _write_member(unit: Unit, to: Compiler, decl: CoreSet, body: Expr) -> None:
     own = local(decl.self_name)
-    to.views.add(own)
     names = [local(param.name) for param in decl.params]
 
     def prologue() -> None:
