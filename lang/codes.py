@@ -51,39 +51,6 @@ The module that an import names was not found, or could not be read; there is a 
 library's module is `std/…`, a file is named relative to the importing one: `./name.kiln`.
 """,
     ),
-    "K0204": (
-        "modules that import each other",
-        """\
-Imports can't go in a circle, since a module is checked after those that it imports. Put what both need into a third
-module, and import that from both.
-""",
-    ),
-    "K0205": (
-        "the library has no such module",
-        """\
-`std/…` names a module that comes with Kiln. The message lists those that there are.
-""",
-    ),
-    "K0206": (
-        "a remote module",
-        """\
-A module that is neither `std/…` nor a relative file comes from elsewhere, and is found through `kiln.lock`,
-which holds its address and the digest of its tree.
-""",
-    ),
-    "K0207": (
-        "an import that names no module",
-        """\
-An import's text is `std/…`, or a file relative to the importing one that begins with `./` or `../` and ends in
-`.kiln`.
-""",
-    ),
-    "K0208": (
-        "a build file that can't be read",
-        """\
-The file isn't there, can't be read, is too large, or is not text in UTF-8. The message says which.
-""",
-    ),
     "K0209": (
         "a type that needs itself",
         """\
