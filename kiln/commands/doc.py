@@ -31,6 +31,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from kiln.pages.html import write_pages
 
     _apart(pages)
+    if os.path.lexists(args.out) and not os.path.isdir(args.out):
+        raise Stop("K0904", f"{args.out} is no folder", expected="a folder, or a place for one", help="name another")
     written = [_write(args.out, name, text) for name, text in write_pages(pages, args.title).items()]
     for path in written:
         context.console.result(path)

@@ -94,7 +94,7 @@ class _Repl:
             line = lines.read("… ")
             if line is None or not line.strip():
                 break
-            text += f"\n{line}" if line[0] in " \t)]}" else f"\n  {line}"
+            text += f"\n  {line}"  # only a declaration's first word may stand in column 0
         return text
 
     def _reading(self, text: str) -> Reading:

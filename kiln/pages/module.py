@@ -53,7 +53,7 @@ class Names(NamedTuple):
 
     module: ModuleId
     types: Mapping[str, tuple[ModuleId, str]]
-    """A bare name's module, and its name there."""
+    """`Pair` and `list.Pair`: the module of each, and its name there."""
     modules: Mapping[str, ModuleId]
     """What an alias stands for."""
 
@@ -178,8 +178,10 @@ def _names(program: Program, module: ModuleId, syntax: ast.Module) -> Names:
         target = resolve(decl.source, module, program.folders[module], LIBRARY)
         if not isinstance(target, str):
             continue  # a remote module: its pages are where it comes from
+        exported = program.interfaces[target].types
         if decl.alias is not None:
             modules[decl.alias.text] = target
-        types.update({item.alias.text: (target, item.name.text) for item in decl.names})
+            types.update({f"{decl.alias.text}.{name}": (target, name) for name in exported})
+        types.update({n.alias.text: (target, n.name.text) for n in decl.names if n.name.text in exported})
     types.update({name: (module, name) for name in program.interfaces[module].types})
     return Names(module, types, modules)

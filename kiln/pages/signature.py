@@ -48,6 +48,5 @@ def _kind(kind: int) -> Literal["plain", "keyword", "comment"]:
 def _target(values: list[object], kinds: list[int], place: int, names: Names) -> tuple[ModuleId, str] | None:
     name = str(values[place])
     if place > 1 and kinds[place - 1] == KIND["."] and kinds[place - 2] == KIND["NAME"]:
-        module = names.modules.get(str(values[place - 2]))
-        return None if module is None else (module, name)
+        name = f"{values[place - 2]}.{name}"
     return names.types.get(name)
