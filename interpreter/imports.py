@@ -17,6 +17,8 @@ from kiln.lang.core import ModuleId
 from kiln.lang.report import Place, Report
 
 PRELUDE: Final[ModuleId] = "std/prelude"
+LOCK_MODULE: Final[ModuleId] = "std/lock"
+"""The library's module that is another one for each kiln.lock."""
 SIZE_LIMIT: Final = 64 << 20
 """Bytes of one build file; what is larger is no build file."""
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from kiln.interpreter.imports import LOCK_MODULE
 from kiln.interpreter.lock import Lock
 from kiln.lang.core import ModuleId
 from kiln.store.digest import BlobDigest
 
-LOCK_MODULE: Final[ModuleId] = "std/lock"
 _EMPTY: Final = "let copies: Map(Str) = [=>];\n"
 _SPECIAL = re.compile(r"[^ !#&-\[\]-~]")
 _ESCAPES: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\", "%": "\\%", "$": "\\$"}

@@ -11,11 +11,12 @@ This is the one part of evaluation that reads build files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from kiln import stdlib
 from kiln.interpreter.imports import (
+    LOCK_MODULE,
     PRELUDE,
     SIZE_LIMIT,
     Cycle,
@@ -31,12 +32,7 @@ from kiln.interpreter.imports import (
     report,
     resolve,
 )
-from kiln.interpreter.lock import Lock
-from kiln.interpreter.lockmodule import LOCK_MODULE, lock_module, lock_module_id
-from kiln.interpreter.pinmistakes import Escapes, PinMistake, PinnedTwice, PinUnwanted
-from kiln.interpreter.pinmistakes import report as pin_report
 from kiln.interpreter.program import Program, SourceFile
-from kiln.interpreter.remote import Opener, RemoteModule, Remotes, RemoteTree, is_within, module_in
 from kiln.lang.check.check import check_module
 from kiln.lang.check.interface import Interface
 from kiln.lang.core import CoreModule, ModuleId
@@ -44,6 +40,10 @@ from kiln.lang.report import CompileError, Place, Report
 from kiln.lang.syntax import ast
 from kiln.lang.syntax.parser import decode_source, parse_module
 from kiln.store.digest import BlobDigest, blob_digest
+
+if TYPE_CHECKING:
+    from kiln.interpreter.remote import Opener
+    from kiln.interpreter.remoteside import RemoteSide
 
 
 class _Import(NamedTuple):
@@ -62,8 +62,6 @@ class _Loaded(NamedTuple):
     imports: tuple[_Import, ...]
     sound: bool
     """Whether nothing is wrong with it so far."""
-    tree: RemoteTree | None = None
-    """The remote tree that it is from."""
 
 
 class Loader:
@@ -77,10 +75,8 @@ class Loader:
         self, library: str | None = None, texts: Mapping[str, str] | None = None, trees: Opener | None = None
     ) -> None:
         self._trees = trees
-        self._remotes = Remotes("/", trees)
-        self._remote: dict[ModuleId, RemoteModule] = {}
-        self._copies: dict[ModuleId, Lock] = {}
-        self._told: list[PinMistake] = []
+        self._side: RemoteSide | None = None
+        self._root = ""
         self._texts = texts or {}
         self.library = os.path.dirname(os.path.abspath(stdlib.__file__)) if library is None else library
         self.reports: list[Report] = []
@@ -90,7 +86,7 @@ class Loader:
     def load(self, path: str, shown: str | None = None) -> Program:
         """The program of a build file, which messages call `shown`. Raises CompileError with every report."""
         root = os.path.abspath(path)
-        self._remotes = Remotes(root, self._trees)
+        self._root = root
         self._read(PRELUDE, None)
         self._read(root, None, shown=shown or path)
         self._read_imports()
@@ -98,11 +94,12 @@ class Loader:
         if self.reports:
             raise CompileError(self.reports)
         folders = {id: loaded.folder for id, loaded in self._loaded.items()}
-        self.sources |= {lock.path: lock.digest for lock in self._remotes.locks.values() if not lock.in_tree}
+        side = self._side
+        self.sources |= {} if side is None else side.locks
         sources = tuple(SourceFile(*item) for item in sorted(self.sources.items()))
-        lock = self._remotes.root_lock()
-        absent = tuple(sorted(self._remotes.absent))
-        return Program(root, cores, interfaces, folders, sources, absent, None if lock is None else lock.digest)
+        if side is None:
+            return Program(root, cores, interfaces, folders, sources)
+        return Program(root, cores, interfaces, folders, sources, side.absent, side.root_lock)
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -119,7 +116,7 @@ class Loader:
                         self._unsound(id)
                         continue
                     if any(item.source == found.source and item.target != found.target for item in imports):
-                        self._tell(PinnedTwice(found.source), found.place)
+                        self.reports += self._remote_side().twice(found.source, found.place)
                         self._unsound(id)
                         continue
                     imports.append(found)
@@ -131,53 +128,30 @@ class Loader:
         start, end = chunk.start + decl.source_start, chunk.start + decl.source_end
         place = Place(loaded.module.path, loaded.module.text, start, end)
         found = resolve(decl.source, id, loaded.folder, self.library)
-        match found:
-            case Remote(source):
-                target = self._follow(self._remotes.resolve(source, decl.pin, loaded.folder, loaded.tree))
-            case str() if decl.pin is not None:
-                target = PinUnwanted(decl.source)
-            case str() if found == LOCK_MODULE:
-                target = self._lock_module(loaded)
-            case str() if loaded.tree is not None and not is_library(found):
-                target = self._follow(module_in(loaded.tree, found) or Escapes(loaded.tree.name, decl.source))
-            case str():
-                target = found
-            case _:
-                self.reports.append(report(found, place))
+        if not isinstance(found, str | Remote):
+            self.reports.append(report(found, place))
+            return None
+        if isinstance(found, Remote) or decl.pin is not None or found == LOCK_MODULE or self._is_remote(id):
+            led = self._remote_side().lead(found, decl, id, loaded.folder, place)
+            if not isinstance(led, str):
+                self.reports += led
                 return None
-        if isinstance(target, str):
-            return _Import(decl.source, place, target)
-        self._tell(target, place)
-        return None
+            found = led
+        return _Import(decl.source, place, found)
 
-    def _follow(self, found: RemoteModule | PinMistake) -> ModuleId | PinMistake:
-        """The id of a remote module: the path of its file in the store."""
-        if isinstance(found, RemoteModule):
-            self._remote.setdefault(found.path, found)
-            return found.path
-        return found
+    def _remote_side(self) -> RemoteSide:
+        if self._side is None:
+            from kiln.interpreter.remoteside import RemoteSide
 
-    def _lock_module(self, loaded: _Loaded) -> ModuleId | PinMistake:
-        """The `std/lock` of a module: one for each kiln.lock."""
-        lock = self._remotes.lock_of(loaded.folder, loaded.tree)
-        if lock is None:
-            return LOCK_MODULE
-        if lock.lock is None:
-            assert lock.mistake is not None
-            return lock.mistake
-        id = lock_module_id(lock.digest)
-        self._copies[id] = lock.lock
-        return id
+            self._side = RemoteSide(self._root, self._trees)
+        return self._side
 
-    def _tell(self, mistake: PinMistake, place: Place) -> None:
-        """Report it, unless it was: a lock or a tree that is at fault is so for every import."""
-        if not any(mistake is told for told in self._told):
-            self._told.append(mistake)
-            self.reports.append(pin_report(mistake, place))
+    def _is_remote(self, id: ModuleId) -> bool:
+        return self._side is not None and id in self._side.modules
 
     def _read(self, id: ModuleId, place: Place | None, shown: str | None = None) -> bool:
         """Read and parse a module. What is wrong with it is reported, and whoever imports it is told no more."""
-        remote = self._remote.get(id)
+        remote = None if self._side is None else self._side.modules.get(id)
         if is_library(id):
             plain = plain_library(id)
             path, name, recorded = library_path(self.library, id), plain + ".kiln", plain + ".kiln"
@@ -185,27 +159,15 @@ class Loader:
             path, name, recorded = remote.path, remote.shown, remote.recorded
         else:
             path, name, recorded = id, shown or _shown(id), id
-        module, reports = self._parse(path, name, recorded, place, self._copies.get(id))
+        module, reports = self._parse(path, name, recorded, place, id)
+        if self._side is not None:
+            reports += self._side.escapes(id, module)
         self.reports += reports
-        tree = None if remote is None else remote.tree
-        self._loaded[id] = _Loaded(module, os.path.dirname(path), (), not reports, tree)
-        if tree is not None:
-            self._check_paths(id, tree)
+        self._loaded[id] = _Loaded(module, os.path.dirname(path), (), not reports)
         return recorded in self.sources
 
-    def _check_paths(self, id: ModuleId, tree: RemoteTree) -> None:
-        """A remote module's path literals stay in its tree."""
-        loaded = self._loaded[id]
-        for chunk in loaded.module.chunks:
-            for literal in _path_literals(chunk.decl):
-                if not is_within(tree, os.path.join(loaded.folder, literal.text)):
-                    start, end = chunk.start + literal.start, chunk.start + literal.end
-                    place = Place(loaded.module.path, loaded.module.text, start, end)
-                    self._tell(Escapes(tree.name, literal.text), place)
-                    self._unsound(id)
-
     def _parse(
-        self, path: str, name: str, recorded: str, place: Place | None, copies: Lock | None = None
+        self, path: str, name: str, recorded: str, place: Place | None, id: ModuleId
     ) -> tuple[ast.Module, tuple[Report, ...]]:
         empty = ast.Module(name, "", None, ())
         data = self._texts[path].encode("utf-8", "surrogatepass") if path in self._texts else _bytes(path, name)
@@ -216,7 +178,7 @@ class Loader:
         except CompileError as error:
             return empty, error.reports
         self.sources[recorded] = blob_digest(data)
-        return parse_module(name, text if copies is None else lock_module(text, copies))
+        return parse_module(name, text if self._side is None else self._side.text_of(id, text))
 
     def _unsound(self, id: ModuleId) -> None:
         self._loaded[id] = self._loaded[id]._replace(sound=False)
@@ -283,17 +245,6 @@ def _bytes(path: str, name: str) -> bytes | ImportMistake:
     except OSError as error:
         return Unreadable(name, (error.strerror or str(error)).lower())
     return data if len(data) <= SIZE_LIMIT else TooLarge(name)
-
-
-def _path_literals(decl: object) -> Iterator[ast.PathLit]:
-    """The path literals in a declaration, which is named tuples all the way down."""
-    pending = [decl]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.PathLit):
-            yield node
-        elif isinstance(node, tuple):
-            pending.extend(reversed(node))
 
 
 def _shown(path: str) -> str:

@@ -6,14 +6,16 @@ A library's module is no program of its own, so it is loaded as what a module of
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kiln import stdlib
 from kiln.interpreter.imports import PRELUDE, is_library, library_modules
 from kiln.interpreter.modules import Loader
 from kiln.interpreter.program import Program
-from kiln.interpreter.remote import Opener
 from kiln.lang.core import ModuleId
+
+if TYPE_CHECKING:
+    from kiln.interpreter.remote import Opener
 
 LIBRARY: Final = os.path.dirname(os.path.abspath(stdlib.__file__))
 
