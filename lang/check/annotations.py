@@ -82,13 +82,15 @@ class Headers(Protocol):
 class Annotations:
     """Reads the types of one module."""
 
-    __slots__ = ("_headers", "_plain", "_scope", "_world")
+    __slots__ = ("_headers", "_plain", "_scope", "_world", "start")
 
     def __init__(self, scope: Scope, world: World, headers: Headers) -> None:
         self._scope = scope
         self._world = world
         self._headers = headers
         self._plain: dict[str, Type] = {}
+        self.start = 0
+        """Where the declaration that is being read begins in its file."""
 
     def type(self, node: ast.Type, variables: Variables) -> Type:
         match node:
@@ -220,13 +222,16 @@ class Annotations:
 
     def _record_row(self, node: ast.TypeRecord, variables: Variables) -> Row:
         fields: dict[str, Type] = {}
+        sites: dict[str, tuple[str, int, int]] = {}
         for f in node.fields:
             if f.optional or f.default is not None:
                 raise failure(mistakes.DefaultInPlace(f.label.text, f.optional), f)
             if f.label.text in fields:
                 raise failure(mistakes.LabelTwiceHere(f.label.text, "field"), f.label)
             fields[f.label.text] = self.type(f.type, variables)
-        return Row(fields, self.tail(node.rest, tuple(sorted(fields)), variables))
+            place = (self._scope.module, self.start + f.label.start, self.start + f.label.end)
+            sites[f.label.text] = place
+        return Row(fields, self.tail(node.rest, tuple(sorted(fields)), variables), sites)
 
     def tail(self, rest: ast.Type | None, labels: tuple[str, ...], variables: Variables) -> Tail:
         match rest:

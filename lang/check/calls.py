@@ -12,19 +12,22 @@ passed by place or by name; `l? = e` hands an Option on.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from kiln.lang import core
 from kiln.lang.check import mistakes_values
 from kiln.lang.check.body import Body, CallPlan, Env, Given, How
+from kiln.lang.check.clash import Different
 from kiln.lang.check.failure import Failure, InArgument, failure
 from kiln.lang.check.infer import check, infer
 from kiln.lang.check.infos import ConInfo, Mode, Site
 from kiln.lang.check.lookup import find_name, meaning, method_of, module_behind, type_of_label
+from kiln.lang.check.mismatch import TypeMismatch
 from kiln.lang.check.names import Value
 from kiln.lang.check.queue import Queue, rank
 from kiln.lang.check.subsume import bind_result
-from kiln.lang.check.types import Con, Fn, FnParam, TVar, Type, instantiate, option_of, prune
+from kiln.lang.check.types import Con, Fn, FnParam, TVar, Type, instantiate, is_named, option_of, prune
 from kiln.lang.syntax import ast
 
 
@@ -178,6 +181,40 @@ def _note_recipe(body: Body, fn: Fn, taken: list[ast.Arg | None]) -> None:
 
 
 def _check_arguments(body: Body, env: Env, callee: Callee, fn: Fn, taken: list[ast.Arg | None]) -> None:
+    try:
+        _check_in_order(body, env, callee, fn, taken)
+    except Failure as f:
+        _blame_choice(f, callee, fn, taken)
+        raise
+
+
+def _blame_choice(f: Failure, callee: Callee, fn: Fn, taken: list[ast.Arg | None]) -> None:
+    """A Text met a Str: if an argument chose Str for one of the callee's variables, the message names that one."""
+    mistake = f.mistake
+    if not isinstance(mistake, TypeMismatch) or mistake.chosen is not None:
+        return
+    problem = mistake.problem
+    if not (isinstance(problem, Different) and is_named(prune(problem.wanted), "Str")):
+        return
+    for place, (p, arg) in enumerate(zip(fn.params, taken, strict=True)):
+        if arg is None or type(p.type) is not TVar or not is_named(prune(p.type), "Str"):
+            continue
+        if (arg.value.start, arg.value.end) == (f.start, f.end):
+            continue
+        which = f"argument {place + 1}" if arg.label is None else f"the argument `{arg.label.text}`"
+        f.mistake = replace(mistake, chosen=(f"{which} of `{callee.name}`", _as_text(arg.value)))
+        return
+
+
+def _as_text(e: ast.Expr) -> str:
+    if isinstance(e, ast.Str) and e.tag is None:
+        parts = [part for part in e.parts if isinstance(part, str) and len(part) < 20]
+        if len(parts) == len(e.parts):
+            return f'("{"".join(parts)}": Text)'
+    return "(…: Text)"
+
+
+def _check_in_order(body: Body, env: Env, callee: Callee, fn: Fn, taken: list[ast.Arg | None]) -> None:
     """What has rank 0 is checked at once: that is its turn."""
     queue: Queue | None = None
     for place, arg in enumerate(taken):

@@ -222,6 +222,7 @@ class _Check:
         self, chunk: ast.Chunk, decl: ast.FnDecl | ast.LetDecl | ast.SetDecl, value: Value
     ) -> FnSignature | SetSignature | Type | None:
         annotations = self.declared.annotations
+        annotations.start = chunk.start
         match decl:
             case ast.FnDecl():
                 fn = read_fn(annotations, self.world, decl)

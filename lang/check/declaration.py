@@ -75,7 +75,7 @@ class Checker:
 
     def alone(self, item: Item) -> tuple[core.CoreDecl, ...]:
         """A declaration whose type nobody waits for. Raises Failure or Poisoned."""
-        start = item.chunk.start
+        start = self.annotations.start = item.chunk.start
         match item.decl:
             case ast.FnDecl() as decl:
                 assert isinstance(item.signature, FnSignature)
@@ -121,6 +121,7 @@ class Checker:
 
     def _mono(self, item: Item) -> Body:
         assert item.value is not None and item.value.mono is not None
+        self.annotations.start = item.chunk.start
         if isinstance(item.decl, ast.FnDecl):
             assert isinstance(item.signature, FnSignature)
             return self._fn(item.decl, item.signature)

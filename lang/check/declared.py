@@ -151,6 +151,7 @@ class Declared:
         if name in self._scope.broken_types:
             raise Poisoned
         self._reading.append(name)
+        outer, self.annotations.start = self.annotations.start, chunk.start
         try:
             info = self._read(name, chunk)
         except Failure as f:
@@ -162,6 +163,7 @@ class Declared:
             raise
         finally:
             self._reading.pop()
+            self.annotations.start = outer
         self._world.infos[name] = info
 
     def _decl(self, name: str) -> ast.TypeDecl:

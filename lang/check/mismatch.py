@@ -50,7 +50,7 @@ from kiln.lang.check.infos import Site
 from kiln.lang.check.rows import flat
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Fn, Rec, Row, TVar, Type, prune
-from kiln.lang.check.words import a
+from kiln.lang.check.words import a, listed
 
 _FORGET = (
     "two packages are of one type only if their recipes are: write the type that both have, List(Lib) for "
@@ -62,13 +62,14 @@ _FORGET = (
 class TypeMismatch:
     """An expression has type `found`, and `wanted` is asked for; `problem` is what differs, `trail` where in them.
 
-    `earlier` names the argument that fixed the wanted type, where an earlier one did.
+    `chosen` names the argument that made the wanted type a Str, where one did, and how to write it as a Text.
     """
 
     found: Type
     wanted: Type
     problem: Problem
     trail: tuple[Step, ...] = ()
+    chosen: tuple[str, str] | None = None
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         subject = _subject(contexts, p)
@@ -77,7 +78,7 @@ class TypeMismatch:
         return Message(
             code,
             title,
-            f"this is {p.show(self.found)}",
+            this_is(self.found, p),
             tuple(([different] if different else []) + notes),
             _declared(contexts, self.wanted, p),
             help_,
@@ -86,7 +87,7 @@ class TypeMismatch:
 
 def _explain(m: TypeMismatch, subject: str, p: Printer) -> tuple[str, str, list[str], str | None]:
     """Title, code, notes and help."""
-    wanted = f"{subject} isn't {a(p.show(m.wanted))}"
+    wanted = f"{subject} isn't {_what(m.wanted, p)}"
     if AtArgument("Pkg", 0) in m.trail and not isinstance(m.problem, Rigid | LabelTwice):
         return wanted, "K0301", [], _FORGET
     match m.problem:
@@ -100,7 +101,7 @@ def _explain(m: TypeMismatch, subject: str, p: Printer) -> tuple[str, str, list[
         case NoOutput(label, found, _):
             outputs = _outputs(found)
             near = did_you_mean(label, outputs)
-            note = f"its outputs are {_names(outputs)}" if outputs else "it has no outputs"
+            note = f"its outputs are {listed(outputs)}" if outputs else "it has no outputs"
             return f"{subject} has no output `{label}`, which {a(p.show(m.wanted))} must have", "K0303", [note], near
         case RecipeForgotten(_, want):
             note = "a Drv has forgotten its recipe, so it can't be used where a package is edited"
@@ -127,8 +128,8 @@ def _explain(m: TypeMismatch, subject: str, p: Printer) -> tuple[str, str, list[
         case Rigid(var, other):
             return _rigid(wanted, var, other, p)
         case Infinite():
-            note = f"{p.show(m.found)} would have to contain itself"
-            return "this would need a type that contains itself", "K0312", [note], None
+            help_ = "recursive data is a declared record or a variant"
+            return "this would need a type that contains itself", "K0312", [], help_
         case NotConstrained(var, constraint):
             help_ = f"add `where {var.rigid}: {constraint}` to the signature"
             return f"`{var.rigid}` is not known to be {constraint}", "K0320", [], help_
@@ -222,6 +223,22 @@ def _rigid(wanted: str, var: TVar, other: Type | Row, p: Printer) -> tuple[str, 
     )
 
 
+def this_is(t: Type, p: Printer) -> str:
+    """For the label beside the carets."""
+    shown = p.show(t)
+    return "its type isn't known here" if shown == "_" else f"this is {shown}"
+
+
+def _what(wanted: Type, p: Printer) -> str:
+    """What is wanted, as the end of a sentence; a record that is only known by its use is named by that."""
+    t = prune(wanted)
+    if type(t) is Rec and t.alias is None:
+        fields, tail = _read(t.row)
+        if tail is not None and _rigid_tail(tail) is None and fields:
+            return f"a record with {listed(tuple(fields))}"
+    return a(p.show(wanted))
+
+
 # ---- the parts of a message -------------------------------------------------------------------
 
 
@@ -304,6 +321,9 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
     found, wanted = prune(found), prune(wanted)
     outer = not m.trail
     match found, wanted:
+        case Con(name="Text"), Con(name="Str") if m.chosen is not None:
+            which, written = m.chosen
+            return f"{which} made it a Str: write {written} there"
         case Con(name="Text"), Con(name="Str"):
             return "a Text carries outputs and can't become a Str; annotate what it goes into as Text"
         case Con(name="Str"), Con(name="Path"):
@@ -348,10 +368,6 @@ def _outputs(t: Type) -> tuple[str, ...]:
         if isinstance(row, Row):
             return tuple(_read(row)[0])
     return ()
-
-
-def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{n}`" for n in names)
 
 
 def _one_of(outputs: tuple[str, ...]) -> str:

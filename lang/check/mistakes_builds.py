@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kiln.lang.check.failure import Context, Message, did_you_mean
 from kiln.lang.check.infos import Site
+from kiln.lang.check.mismatch import this_is
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Type, prune
 from kiln.lang.check.words import a, counted
@@ -21,7 +22,7 @@ class EditUnknown:
             return Message(
                 "K0310",
                 "only a set takes `with (self, super)`",
-                f"this is {p.show(self.found)}",
+                this_is(self.found, p),
                 help="a package or a record is edited by `with { … }`",
             )
         found = prune(self.found)
@@ -49,7 +50,7 @@ class EditForgotten:
         return Message(
             "K0304",
             "this package can't be overridden here",
-            f"this is {p.show(self.found)}",
+            this_is(self.found, p),
             (note,),
             help="keep the type Pkg(…) from where it is made to here",
         )

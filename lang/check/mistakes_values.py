@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kiln.lang.check.failure import Context, Message, did_you_mean
 from kiln.lang.check.infos import Site
+from kiln.lang.check.mismatch import this_is
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Fn, Rec, Type, prune
 from kiln.lang.check.words import a, counted, listed
@@ -53,7 +54,7 @@ class NoFields:
                 help_ = "only an Out(Tree) has folders"
             case _:
                 help_ = None
-        return Message("K0302", title, f"this is {p.show(self.owner)}", help=help_)
+        return Message("K0302", title, this_is(self.owner, p), help=help_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class OpenSpread:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         title = "only a record whose fields are all known can be spread into another"
-        return Message("K0307", title, f"this is {p.show(self.found)}", help="write its type where it comes from")
+        return Message("K0307", title, this_is(self.found, p), help="write its type where it comes from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +281,7 @@ class CantInterpolate:
                 help_ = "a Secret never becomes text: pass it to what accepts secrets"
             case _:
                 help_ = None
-        return Message(
-            "K0340", f"{a(p.show(self.found))} can't stand in {where}", f"this is {p.show(self.found)}", help=help_
-        )
+        return Message("K0340", f"{a(p.show(self.found))} can't stand in {where}", this_is(self.found, p), help=help_)
 
 
 @dataclass(frozen=True, slots=True)

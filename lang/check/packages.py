@@ -12,7 +12,7 @@ from kiln.lang.check import mistakes_builds, mistakes_values
 from kiln.lang.check.body import Body, EditPlan, Env, How, WithPlan
 from kiln.lang.check.failure import Failure, InEdit, failure
 from kiln.lang.check.infer import check, infer
-from kiln.lang.check.infos import FieldInfo
+from kiln.lang.check.infos import FieldInfo, Site
 from kiln.lang.check.lookup import type_of_label
 from kiln.lang.check.types import Con, Rec, TVar, Type, is_named, prune
 from kiln.lang.syntax import ast
@@ -45,7 +45,7 @@ def _base(body: Body, e: ast.With, t: Type) -> Type:
 
 def _edit(body: Body, env: Env, base: Type, package: bool, edit: ast.Edit) -> EditPlan:
     path = ".".join([n.text for n in edit.path])
-    t, info = _follow(body, base, edit, path)
+    t, info, site = _follow(body, base, edit, path)
     optional = info is not None and info.mode == "optional"
     how: How = "as is"
     if edit.op == "?=":
@@ -65,14 +65,15 @@ def _edit(body: Body, env: Env, base: Type, package: bool, edit: ast.Edit) -> Ed
     try:
         check(body, env, edit.value, t)
     except Failure as f:
-        raise f.within(InEdit(path, None if info is None else info.site)) from None
+        raise f.within(InEdit(path, site)) from None
     return EditPlan(how, t)
 
 
-def _follow(body: Body, base: Type, edit: ast.Edit, path: str) -> tuple[Type, FieldInfo | None]:
-    """The type at the end of the path, and the declaration of its last field."""
+def _follow(body: Body, base: Type, edit: ast.Edit, path: str) -> tuple[Type, FieldInfo | None, Site | None]:
+    """The type at the end of the path, the declaration of its last field, and where that stands."""
     t: Type = base
     info: FieldInfo | None = None
+    site: Site | None = None
     for number, label in enumerate(edit.path):
         t = prune(t)
         if is_named(t, "Pkg", "Drv"):
@@ -80,5 +81,12 @@ def _follow(body: Body, base: Type, edit: ast.Edit, path: str) -> tuple[Type, Fi
             raise failure(mistakes_builds.EditInside(path, inner), edit)
         record = body.world.record(t)
         info = None if record is None else record.fields.get(label.text)
+        site = info.site if info is not None else _written_at(t, label.text)
         t = type_of_label(body, label, t, label)
-    return t, info
+    return t, info, site
+
+
+def _written_at(t: Type, label: str) -> Site | None:
+    """Where a record type written in place says the field."""
+    place = t.row.sites.get(label) if isinstance(t, Rec) and t.row.sites is not None else None
+    return None if place is None else Site(*place)

@@ -75,6 +75,8 @@ class Printer:
         if not t.args:
             return name
         args = [self._row(a, depth + 1) if isinstance(a, Row) else self._type(a, depth + 1) for a in t.args]
+        if all(arg == "_" for arg in args):
+            return name  # nothing is known of its parts yet
         return f"{name}({', '.join(args)})"
 
     def _param(self, p: FnParam, depth: int) -> str:

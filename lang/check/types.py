@@ -86,12 +86,15 @@ class RowMap:
 
 
 class Row:
-    __slots__ = ("fields", "ground", "tail")
+    """`sites` says where the fields of a type written in place stand, for messages: offsets in a module's file."""
+
+    __slots__ = ("fields", "ground", "sites", "tail")
     ground: bool
 
-    def __init__(self, fields: Mapping[str, Type], tail: Tail = None) -> None:
+    def __init__(self, fields: Mapping[str, Type], tail: Tail = None, sites: Sites = None) -> None:
         self.fields = fields
         self.tail = tail
+        self.sites = sites
         self.ground = tail is None or tail.ground
         if self.ground:
             for t in fields.values():
@@ -134,6 +137,7 @@ class Fn:
 
 Type: TypeAlias = Con | Rec | Fn | TVar | Bound
 Tail: TypeAlias = TVar | Bound | RowMap | Row | None
+Sites: TypeAlias = Mapping[str, tuple[str, int, int]] | None
 
 
 class Scheme:
@@ -238,7 +242,7 @@ def rebuild_row(row: Row, leaf: Leaf) -> Row:
     if row.ground:
         return row
     fields = {label: rebuild(t, leaf) for label, t in row.fields.items()}
-    return Row(fields, _tail(row.tail, leaf))
+    return Row(fields, _tail(row.tail, leaf), row.sites)
 
 
 def _tail(tail: Tail, leaf: Leaf) -> Tail:

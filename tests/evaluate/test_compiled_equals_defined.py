@@ -363,14 +363,14 @@ def test_compiled_equals_defined(e: Expr) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(expressions(), st.integers(1, 3))
+@given(expressions(), st.integers(2, 4))
 def test_where_code_is_moved_into_functions(e: Expr, depth: int) -> None:
     """The limits that move code outwards, made so small that every expression meets them."""
     import kiln.interpreter.evaluate.compile as compiler
     import kiln.interpreter.evaluate.comprehend as comprehend
 
     for module in (compiler, comprehend):
-        module.DEEP, module.BLOCKS = depth, 0  # type: ignore[attr-defined]
+        module.DEEP, module.BLOCKS = depth, 1  # type: ignore[attr-defined]
     try:
         left = run_deep(lambda: outcome(lambda: compiled(e)))
     finally:
