@@ -14,9 +14,12 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0206": (
         "a remote module that nothing pins",
-        "A name that is neither `std/…` nor a relative file is that of a remote module. kiln.lock says what it is: an\n"
-        "address and the digest of a tree. `kiln pin add NAME ADDRESS` writes that; the message lists the names that\n"
-        "the lock has. The lock is the one nearest above the importing file; in a remote module, the one nearest above\n"
+        "A name that is neither `std/…` nor a relative file is that of a remote module. kiln.lock says what it "
+        "is: an\n"
+        "address and the digest of a tree. `kiln pin add NAME ADDRESS` writes that; the message lists the names "
+        "that\n"
+        "the lock has. The lock is the one nearest above the importing file; in a remote module, the one nearest "
+        "above\n"
         "the program's file, and then that module's own.",
     ),
     "K0207": (
@@ -30,25 +33,32 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0220": (
         "kiln.lock can't be read",
-        "A line is not as `kiln pin` writes it, a name has two entries, a copied file is not what its digest says, or a\n"
-        "merge left its marks. Merges are safe line by line: keep the entries of both sides, once each. What is broken\n"
+        "A line is not as `kiln pin` writes it, a name has two entries, a copied file is not what its digest "
+        "says, or a\n"
+        "merge left its marks. Merges are safe line by line: keep the entries of both sides, once each. What is "
+        "broken\n"
         "beyond that is taken out, and pinned or copied again. docs/spec/kiln-lock.md describes the file.",
     ),
     "K0221": (
         "a pin that an import can't have",
-        "An import of a remote module may carry its pin: `import \"x\" @ \"ADDRESS tree=blake3:…\" as x;`, with the words\n"
-        "that kiln.lock has behind the name. `kiln pin add --inline NAME ADDRESS` prints such an import. The library's\n"
+        'An import of a remote module may carry its pin: `import "x" @ "ADDRESS tree=blake3:…" as x;`, with '
+        "the words\n"
+        "that kiln.lock has behind the name. `kiln pin add --inline NAME ADDRESS` prints such an import. The "
+        "library's\n"
         "modules and your own files have none, and one file imports a name with one pin.",
     ),
     "K0222": (
         "a remote tree without this module",
-        "The tree was fetched, and has no such file: `\"toolbox\"` is its main.kiln, `\"toolbox/sub\"` its sub.kiln. The\n"
+        'The tree was fetched, and has no such file: `"toolbox"` is its main.kiln, `"toolbox/sub"` its '
+        "sub.kiln. The\n"
         "message lists the build files that it has.",
     ),
     "K0223": (
         "a remote module reaches out of its tree",
-        "The files of a remote module import each other, and name their sources, within their tree alone: neither `..`\n"
-        "nor a symlink leads out of it, and no path is absolute. What a module needs of its user's files comes in by\n"
+        "The files of a remote module import each other, and name their sources, within their tree alone: "
+        "neither `..`\n"
+        "nor a symlink leads out of it, and no path is absolute. What a module needs of its user's files comes "
+        "in by\n"
         "an argument.",
     ),
     "K0401": (
