@@ -69,7 +69,7 @@ def make_plan(
 ) -> Plan:
     """Plan the targets. Derivations in `distrust` are run, whatever is known of them."""
     plan = Plan()
-    pending: set[DrvDigest] = set()
+    pending: dict[DrvDigest, None] = {}
     level = dict.fromkeys(targets)
     while level:
         asked = [item for item in level if not _settled(plan, pending, knowledge, item)]
@@ -78,7 +78,7 @@ def make_plan(
         for item in asked:
             if item.drv in pending or _take(plan, item, known.get(item.drv, ())):
                 continue
-            pending.add(item.drv)
+            pending[item.drv] = None
             level.update(dict.fromkeys(drv_inputs(graph, item.drv)))
     plan.todo = in_order(graph, pending)
     return plan
@@ -90,12 +90,12 @@ def take_all(targets: Iterable[DrvOutput], knowledge: Knowledge) -> Plan | None:
     wanted = list(dict.fromkeys(targets))
     known = knowledge.known({item.drv for item in wanted})
     for item in wanted:
-        if not (_settled(plan, set(), knowledge, item) or _take(plan, item, known.get(item.drv, ()))):
+        if not (_settled(plan, (), knowledge, item) or _take(plan, item, known.get(item.drv, ()))):
             return None
     return plan
 
 
-def _settled(plan: Plan, pending: set[DrvDigest], knowledge: Knowledge, item: DrvOutput) -> bool:
+def _settled(plan: Plan, pending: Collection[DrvDigest], knowledge: Knowledge, item: DrvOutput) -> bool:
     pinned = plan.pins.get(item)
     return item.drv in pending or (pinned is not None and knowledge.present(pinned))
 
@@ -114,10 +114,13 @@ def _take(plan: Plan, item: DrvOutput, ways: Sequence[Known]) -> bool:
 
 
 def in_order(graph: Graph, members: Collection[DrvDigest]) -> tuple[DrvDigest, ...]:
-    """The members with inputs before what needs them; iterative, so that depth costs no stack."""
+    """The members with inputs before what needs them, else in the order in which they are given.
+
+    Iterative, so that depth costs no stack.
+    """
     order: list[DrvDigest] = []
     seen: set[DrvDigest] = set()
-    for root in sorted(members):
+    for root in members:
         stack: list[tuple[DrvDigest, bool]] = [(root, False)]
         while stack:
             drv, ready = stack.pop()
@@ -132,11 +135,11 @@ def in_order(graph: Graph, members: Collection[DrvDigest]) -> tuple[DrvDigest, .
 
 def closure(graph: Graph, targets: Iterable[DrvDigest]) -> tuple[DrvDigest, ...]:
     """The targets and everything they are built from, inputs first."""
-    members: set[DrvDigest] = set()
+    members: dict[DrvDigest, None] = {}
     stack = list(targets)
     while stack:
         drv = stack.pop()
         if drv not in members:
-            members.add(drv)
+            members[drv] = None
             stack.extend(item.drv for item in drv_inputs(graph, drv))
     return in_order(graph, members)
