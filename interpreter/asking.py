@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from kiln.interpreter.answers import ABSENT, Answer, Target, recall, remember
+from kiln.interpreter.answers import ABSENT, Answer, Target, file_digest, recall, remember
 from kiln.interpreter.derivation import SourceObject, Step
 from kiln.interpreter.ledger import Ledger
 from kiln.interpreter.plan import Plan, take_all
@@ -90,9 +90,18 @@ def ask(requests: Sequence[Request], store: Store, cache: str, trees: Opener | N
         asked.programs.append(evaluator.program)
         files = tuple((path, bytes(digest)) for path, digest in evaluator.program.sources if os.path.isabs(path))
         files += tuple((path, ABSENT) for path in evaluator.program.absent)
+        files += _head(request.file)
         answer = Answer(tuple(targets), files, tuple(evaluator.sources))
         remember(cache, os.path.abspath(request.file), request.attribute, answer)
     return asked
+
+
+def _head(build_file: str) -> tuple[tuple[str, bytes], ...]:
+    """What says which commit is checked out: for another one, what the target stands for is said anew."""
+    from kiln.interpreter.head import head_files
+
+    places = head_files(os.path.dirname(os.path.abspath(build_file)))
+    return tuple((place, file_digest(place) if os.path.lexists(place) else ABSENT) for place in places)
 
 
 def open_program(request: Request, store: Store, trees: Opener | None = None) -> tuple[Evaluator, str]:

@@ -7,6 +7,7 @@ A failed build's folders are kept beside its log, so that it can be looked at; a
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -14,6 +15,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from blake3 import blake3
 
 from kiln.interpreter.derivation import Derivation, Program, SourceObject, render, resolved_digest
 from kiln.interpreter.errors import BuildFailed, LimitReached, OutputKindWrong, OutputMissing
@@ -23,10 +26,12 @@ from kiln.interpreter.sandbox.logs import LogWriter
 from kiln.interpreter.sandbox.run import build_identity, run_sandbox
 from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.interpreter.workshop import Workshop
+from kiln.store.digest import BlobDigest
 from kiln.store.disk import open_directory
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
-from kiln.store.provenance.facts import Mode, Usage
+from kiln.store.provenance.facts import LogFact, Mode, Usage
+from kiln.store.provenance.statement import Content
 from kiln.store.rewrite import BuiltOutput, StagedOutputs
 from kiln.store.tree import remove_tree
 
@@ -70,7 +75,7 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     staged = workshop.store.stage_outputs(outputs, closure)
     for name, collision in staged.collisions:
         workshop.emit(Warned(f"{drv.name}, output {name}: {collision}"))
-    yield staged, _course(result, started)
+    yield staged, _course(result, started, log.fact())
     _drop(folder)
 
 
@@ -121,9 +126,14 @@ class _Log:
         self._making = making
         self._writer = LogWriter(path)
         self._rest = b""
+        self._size = 0
+        self._sha256, self._blake3 = hashlib.sha256(), blake3()
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
+        self._size += len(data)
+        self._sha256.update(data)
+        self._blake3.update(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._line(line)
@@ -136,6 +146,10 @@ class _Log:
             self._line(self._rest)
             self._rest = b""
         self._writer.close()
+
+    def fact(self) -> LogFact:
+        """What a statement says of the log."""
+        return LogFact(Content(self._sha256.digest(), BlobDigest(self._blake3.digest())), self._size)
 
     def _line(self, line: bytes) -> None:
         self.tail.append(line)
@@ -206,7 +220,7 @@ def _check_kind(making: Making, drv: Derivation, path: str, name: OutputName, ki
         )
 
 
-def _course(result: SandboxResult, started: float) -> Course:
+def _course(result: SandboxResult, started: float, log: LogFact) -> Course:
     usage = result.usage
     return Course(
         mode=Mode.SANDBOXED,
@@ -215,4 +229,5 @@ def _course(result: SandboxResult, started: float) -> Course:
         enforced=result.enforced,
         degraded=result.degraded,
         usage=Usage(int(usage.cpu * 1e6), int(usage.wall * 1e6), usage.maxrss),
+        log=log,
     )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from kiln.interpreter.asking import Asked, Request
 from kiln.interpreter.derivation import BuildStep, Derivation, DrvOutput, FetchStep, Fixed, Step, resolve
 from kiln.interpreter.evidence import digest_of_made
+from kiln.interpreter.head import work_tree
 from kiln.interpreter.plan import Plan
 from kiln.interpreter.program import Program
 from kiln.interpreter.recipe import recipe_of
@@ -57,7 +58,7 @@ def tree_of(file: str, program: Program) -> Tree:
     """The state of the work tree that holds a build file."""
     folder = os.path.dirname(os.path.realpath(file))
     digest = Digest(program.sources_digest())
-    top = _top(folder)
+    top = work_tree(folder)
     if top is None:
         return Tree(folder, Dirty(digest))
     commit, clean, uri = _git_state(top)
@@ -112,17 +113,6 @@ def resolved_recipe(step: Step, plan: Plan) -> Derivation | Fixed | None:
             if any(item not in plan.pins for item in inputs):
                 return None
             return resolve(step.derivation, plan.pins)
-
-
-def _top(folder: str) -> str | None:
-    """The nearest folder above that git keeps its data in."""
-    while True:
-        if os.path.exists(os.path.join(folder, ".git")):
-            return folder
-        above = os.path.dirname(folder)
-        if above == folder:
-            return None
-        folder = above
 
 
 def _git_state(top: str) -> tuple[str | None, bool, str | None]:
