@@ -19,8 +19,9 @@ from typing import Any, Final, NamedTuple
 
 from kiln.interpreter.evaluate import runtime
 from kiln.interpreter.evaluate.builtins import EXTERNS, METHODS
-from kiln.interpreter.evaluate.compile import Compiler, Target, parameters
+from kiln.interpreter.evaluate.compile import Compiler, Target
 from kiln.interpreter.evaluate.emit import Writer, local, row
+from kiln.interpreter.evaluate.expressions import parameters
 from kiln.interpreter.evaluate.packages import LIBRARY_CODE, USER_CODE, Site
 from kiln.interpreter.evaluate.sets import MemberFn
 from kiln.interpreter.evaluate.values import PathOf, constructor, record_maker, variant_class

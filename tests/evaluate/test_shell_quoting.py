@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kiln.interpreter.evaluate import shell
@@ -74,6 +75,8 @@ READ = 'got=; while IFS= read -r l || [ -n "$l" ]; do got="$got$l\n"; done'
 @settings(max_examples=40, deadline=None)
 @given(texts)
 def test_a_here_document_comes_back(argv: list[str], quoted: bool, text: str) -> None:
+    # dash 0.5.12 loses a byte here whoever wrote the script: a line that begins like the delimiter, then not ASCII.
+    assume("bash" in argv[0] or not re.search(r"(?m)^\t*E(?:O)?[^\x00-\x7f]", text))
     rule = shell.verbatim if quoted else shell.in_heredoc
     try:
         shell.check_heredoc(text, "EOF", starts=True, ends=True)
