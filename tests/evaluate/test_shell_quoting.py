@@ -76,7 +76,7 @@ READ = 'got=; while IFS= read -r l || [ -n "$l" ]; do got="$got$l\n"; done'
 @given(texts)
 def test_a_here_document_comes_back(argv: list[str], quoted: bool, text: str) -> None:
     # dash 0.5.12 loses a byte here whoever wrote the script: a line that begins like the delimiter, then not ASCII.
-    assume("bash" in argv[0] or not re.search(r"(?m)^\t*E(?:O)?[^\x00-\x7f]", text))
+    assume("bash" in argv[0] or not re.search(r"(?m)^\t*EO?F?[^\x00-\x7f]", text))
     rule = shell.verbatim if quoted else shell.in_heredoc
     try:
         shell.check_heredoc(text, "EOF", starts=True, ends=True)
