@@ -105,8 +105,8 @@ def test_an_expression_may_use_the_name_that_it_is_given(session: Session) -> No
 
 words = st.sampled_from(
     ["let", "fn", "x", "X", "=", ";", "(", ")", "{", "}", "[", "]", "=>", "1", '"', '"""', "%{", "}", "\n", "\n  ",
-     "#", "##", "match", "if", "then", "else", "type", "|", "import", "set", "test", ":", ",", "..", "for", "in", "sh",
-     "\\", "pub", "extern", "with", "`", "\x00", "\ud800", "é", "it", "self", "true", "Some", "raw", "assert"]
+     "#", "##", "match", "if", "then", "else", "type", "|", "import", "set", "test", ":", ",", "..", "for", "in",
+     "sh", "\\", "pub", "extern", "with", "`", "\x00", "\ud800", "é", "it", "self", "true", "Some", "raw", "assert"]
 )  # fmt: skip
 texts = st.lists(words, max_size=12).map(" ".join) | st.text(max_size=20)
 
