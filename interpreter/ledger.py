@@ -33,28 +33,37 @@ class Ledger:
         self._store = store
 
     def known(self, drvs: Collection[DrvDigest]) -> Mapping[DrvDigest, Sequence[Known]]:
+        """What is answered is pinned: no collector takes it before the command ends."""
         resolutions = self._store.resolutions_for(drvs)
+        tried: dict[DrvDigest, list[tuple[ResolvedDigest, tuple[Pin, ...]]]] = {
+            drv: [(item.resolved, item.pins) for item in resolutions.get(drv, ())] or [(ResolvedDigest(drv), ())]
+            for drv in drvs
+        }
+        made = self._realised({resolved for found in tried.values() for resolved, _ in found})
         ways: dict[DrvDigest, list[Known]] = {}
-        for drv in drvs:
-            found = resolutions.get(drv, ())
-            tried = [(item.resolved, item.pins) for item in found] or [(ResolvedDigest(drv), ())]
-            for resolved, pins in tried:
-                outputs = self.realised(resolved)
-                if outputs:
-                    ways.setdefault(drv, []).append(_known(pins, outputs))
+        for drv, found in tried.items():
+            known = [_known(pins, made[resolved]) for resolved, pins in found if resolved in made]
+            if known:
+                ways[drv] = known
         return ways
 
     def present(self, item: SourceObject) -> bool:
-        return self._store.info(item.id) is not None
+        return bool(self._store.pin([item.id]))
 
     def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
-        """Each output of a resolved derivation that is there; the first candidate of several."""
-        found: dict[OutputName, Realised] = {}
-        for claim, witness, _ in self._store.claims_for(resolved):
-            info = self._store.info(claim.object)
-            if info is not None and claim.output not in found:
-                found[claim.output] = Realised(info, witness.envelope)
-        return found
+        """Each output of a resolved derivation that is there, and is pinned; the first candidate of several."""
+        return self._realised([resolved]).get(resolved, {})
+
+    def _realised(self, wanted: Iterable[ResolvedDigest]) -> dict[ResolvedDigest, dict[OutputName, Realised]]:
+        claims = self._store.claims_for_many(wanted)
+        infos = self._store.pin({item.claim.object for found in claims.values() for item in found})
+        realised: dict[ResolvedDigest, dict[OutputName, Realised]] = {}
+        for resolved, found in claims.items():
+            for claim, witness, _ in found:
+                if claim.object in infos:
+                    outputs = realised.setdefault(resolved, {})
+                    outputs.setdefault(claim.output, Realised(infos[claim.object], witness.envelope))
+        return realised
 
     def evidence(self, item: DrvOutput, made: ObjectId) -> EnvelopeDigest | None:
         """The envelope about an object as an output of a derivation."""

@@ -2,7 +2,7 @@
 
 1  what is registered is there, with a small file that proves itself and says the same
 2  its references are registered, and know it as a referrer; nothing else claims to refer
-3  what lies in store/ is registered, unless a running process is just committing it
+3  what lies in store/ is registered, unless a running process is just committing or collecting it
 4  claims, their two indexes and their witnesses name each other
 5  every object is in the log once
 6  the envelope of every witness that was made here is there
@@ -30,15 +30,19 @@ def check_store(layout: Layout, index: Environment, *, contents: bool) -> list[P
     """Everything that breaks an invariant. With `contents`, every object is read whole."""
     entries = sorted(os.listdir(layout.store))
     infos, problems = index.view(_index_problems)
-    problems += _disk_problems(layout, infos, contents=contents)
+    broken = _disk_problems(layout, infos, contents=contents)
     registered = {info.path.base for info in infos}
     orphans = [name for name in entries if name not in registered]
-    if orphans:
-        # In this order: a commit removes its intent when its objects are registered, not before.
-        moving = _moving(layout)
-        now = {info.path.base for info in index.view(_infos)}
-        strangers = [name for name in orphans if name not in moving and name not in now]
-        problems += [Problem(name, "it is in the store but not registered") for name in strangers]
+    # In this order: a commit removes its intent when its objects are registered, not before.
+    moving = _moving(layout) if orphans else set()
+    now = {info.path.base for info in index.view(_infos)} if orphans or broken else set()
+    problems += [problem for problem in broken if problem.where.rpartition("/")[2] in now]
+    strangers = set(orphans) - moving - now - index.view(_leaving)
+    problems += [
+        Problem(name, "it is in the store but not registered")
+        for name in sorted(strangers)
+        if os.path.lexists(f"{layout.store}/{name}")
+    ]
     problems += _missing_envelopes(layout, index)
     return problems
 
@@ -52,6 +56,11 @@ def _moving(layout: Layout) -> set[str]:
                 if name.startswith(INTENT):
                     found.update(decode_intent(read_file(f"{layout.temp}/{session}/{name}")).objects)
     return found
+
+
+def _leaving(txn: Txn) -> set[str]:
+    """What a collection has taken out of the index and not moved yet."""
+    return {key.decode() for key, _ in txn.items(tables.TRASH)}
 
 
 def _infos(txn: Txn) -> list[ObjectInfo]:

@@ -22,6 +22,11 @@ POINTS = (
     "recover:adopting",
     "recover:trashing",
     "rebuild:scanned",
+    "collect:marked",
+    "collect:held",
+    "collect:in-transaction",
+    "collect:taken-out",
+    "collect:renamed",
 )
 """Every point; those of a commit in the order in which it meets them."""
 

@@ -103,6 +103,17 @@ class Txn:
         """All pairs whose key begins with `prefix`, in order."""
         return [(key[1:], value) for key, value in self._range(table.prefix + prefix)]
 
+    def after(self, table: Table, key: bytes) -> list[tuple[bytes, bytes]]:
+        """All pairs of the table whose key comes after `key`, in order."""
+        found = []
+        cursor = self._txn.cursor()
+        if cursor.set_range(table.prefix + key + b"\0"):
+            for at, value in cursor.iternext():
+                if not at.startswith(table.prefix):
+                    break
+                found.append((at[1:], value))
+        return found
+
     def first_at(self, table: Table, key: bytes) -> bytes | None:
         """The first key of the table that is `key` or comes after it."""
         cursor = self._txn.cursor()

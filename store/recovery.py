@@ -39,6 +39,7 @@ from kiln.store.info import ObjectInfo
 from kiln.store.layout import Layout
 from kiln.store.locks import WRITE_LIMIT, FileLock, is_alive
 from kiln.store.meta import ObjectMeta, decode_meta
+from kiln.store.passage import shared_passage
 from kiln.store.paths import StorePath
 from kiln.store.recordfile import RecordFile, decode_record_file
 from kiln.store.records import Resolution
@@ -77,7 +78,9 @@ def recover(layout: Layout, index: Environment) -> Recovered:
             adopted: list[str] = []
             trashed: list[str] = []
             for folder, intent in _intents(layout, names):
-                _settle(layout, index, folder, intent, adopted, trashed)
+                with shared_passage(layout):
+                    _settle(layout, index, folder, intent, adopted, trashed)
+            _settle_collection(layout, index)
             for name in names:
                 _discard_session(layout, name)
             return Recovered(tuple(adopted), tuple(trashed), tuple(names))
@@ -208,6 +211,20 @@ def _as_records(found: Iterable[RecordFile]) -> Records:
         witnesses=tuple(item for item in items if not isinstance(item, Resolution)),
         resolutions=tuple(item for item in items if isinstance(item, Resolution)),
     )
+
+
+def _settle_collection(layout: Layout, index: Environment) -> None:
+    """Finish what a collector that died had taken out of the index."""
+    if index.view(lambda txn: txn.first_at(tables.TRASH, b"")) is None:
+        return
+    from kiln.store.collect import settle_notes
+
+    lock = FileLock(layout, f"{layout.locks}/collect")
+    if lock.try_acquire():
+        try:
+            settle_notes(layout, index)
+        finally:
+            lock.release()
 
 
 def _discard_session(layout: Layout, name: str) -> None:

@@ -6,6 +6,8 @@ with the object's path behind it:
 
     roots/<32 hex digits>  →  /home/a/project/result
 
+A named root is the same with the link in the store itself, at roots/named/<name>.
+
 The link itself says which object it keeps: when the user removes or changes it, the root is gone.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -21,7 +24,7 @@ from kiln.store.digest import ObjectId
 from kiln.store.disk import disk_errors, open_directory
 from kiln.store.errors import BadName, Refused
 from kiln.store.layout import Layout
-from kiln.store.paths import StorePath
+from kiln.store.paths import StorePath, check_name
 
 
 class Root(NamedTuple):
@@ -42,6 +45,23 @@ def new_root(link: str, object_id: ObjectId) -> Root:
     if not os.path.isabs(link) or "\0" in link:
         raise BadName("a root's link needs an absolute path", found=repr(link[:200]))
     return Root(os.path.normpath(link), object_id, time.time_ns() // 1_000_000)
+
+
+def named_link(layout: Layout, name: str) -> str:
+    """Where the link of a named root lies. Raises BadName."""
+    folder = f"{layout.roots}/named"
+    with disk_errors("making a folder for named roots"):
+        layout.make_folder(folder)
+    return f"{folder}/{check_name(name)}"
+
+
+def remove_link(layout: Layout, link: str) -> None:
+    """Remove a root's link, if it still shows an object of this store, and the copy outside the index."""
+    with disk_errors("removing a root"):
+        if linked_path(layout, link) is not None:
+            os.unlink(link)
+        with suppress(FileNotFoundError):
+            os.unlink(f"{layout.roots}/{root_key(link).hex()}")
 
 
 def check_link(layout: Layout, link: str) -> None:

@@ -10,7 +10,7 @@ resolutions   derivation ‖ resolution's digest → record
 roots         digest of the link's path → [1, path, id, made in milliseconds since 1970]
 log           8-byte number → id          every object in the order of registration
 trash         entry of store/ → b""       taken out of the index, on its way out of store/ (see `collect`)
-history       digest of the link's path ‖ made in 8 bytes → id     what a root's link showed before
+history       digest of the link's path ‖ 8-byte number → id        what a root's link showed before
 
 What running processes have pinned is no table: see `presence`.
 """
@@ -73,6 +73,11 @@ def get_object(txn: Txn, object_id: bytes) -> ObjectInfo | None:
 def find_by_path(txn: Txn, path: StorePath) -> ObjectId | None:
     """The id whose first 160 bits the path shows."""
     return _find(txn, unbase32(path.hash))
+
+
+def find_base(txn: Txn, base: str) -> ObjectId | None:
+    """The same for an entry of store/, `<32 characters>-<name>`."""
+    return _find(txn, unbase32(base[:32]))
 
 
 def _find(txn: Txn, prefix: bytes) -> ObjectId | None:
@@ -183,7 +188,9 @@ def put_root(txn: Txn, root: Root) -> None:
     key = root_key(root.link)
     old = get_root(txn, root.link)
     if old is not None and old.object != root.object:
-        txn.put(HISTORY, key + old.made.to_bytes(8, "big"), old.object)
+        before = txn.prefixed(HISTORY, key)
+        number = int.from_bytes(before[-1][0][len(key) :], "big") + 1 if before else 1
+        txn.put(HISTORY, key + number.to_bytes(8, "big"), old.object)
         for forgotten, _ in txn.prefixed(HISTORY, key)[:-_HISTORY]:
             txn.delete(HISTORY, forgotten)
     txn.put(ROOTS, key, msgpack.packb([1, root.link, root.object, root.made]))

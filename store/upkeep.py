@@ -16,8 +16,11 @@ from kiln.store.locks import build_lock
 from kiln.store.lookup import Lookup
 
 if TYPE_CHECKING:
+    from kiln.store.collect import Collected, Policy
+    from kiln.store.leftovers import Swept
     from kiln.store.recovery import Rebuilt, Recovered
     from kiln.store.roots import Root
+    from kiln.store.usage import Usage
     from kiln.store.verify import Problem
 
 
@@ -108,6 +111,59 @@ class Upkeep(Lookup):
         from kiln.store.recovery import recover
 
         return recover(self.layout, self._index)
+
+    def collect(self, policy: Policy) -> Collected:
+        """Take out what nobody holds (see `collect`); others go on building meanwhile.
+
+        Raises StoreLocked, NoSpace, StoreError.
+        """
+        from kiln.store.collect import collect, collector_lock
+
+        self._writing()
+        with collector_lock(self.layout):
+            return collect(self.layout, self._index, self.memo(), policy)
+
+    def leave_trash(self) -> None:
+        """Let a process of its own unlink what lies in the trash: closing the store then doesn't."""
+        from kiln.store.trash import empty_in_background
+
+        self.trash_seconds = 0.0
+        if os.listdir(self.layout.trash):
+            empty_in_background(self.layout)
+
+    def sweep_rest(self, *, evidence: bool = False, dry_run: bool = False) -> Swept:
+        """Remove what else a store gathers, by the rules of `leftovers`. Raises StoreLocked, NoSpace, StoreError."""
+        from kiln.store.collect import collector_lock
+        from kiln.store.leftovers import sweep_leftovers
+
+        with collector_lock(self.layout):
+            return sweep_leftovers(self.layout, self._index, evidence=evidence, dry_run=dry_run)
+
+    def usage(self) -> Usage:
+        """What holds what alive, and what it costs."""
+        from kiln.store.usage import usage
+
+        return usage(self.layout, self._index)
+
+    def add_named_root(self, name: str, target: ObjectId) -> Root:
+        """Keep an object under a name of the user's, until `remove_root`. Raises BadName, NotInStore, StoreError."""
+        from kiln.store.roots import named_link
+
+        return self.add_root(named_link(self.layout, name), target)
+
+    def remove_root(self, link: str) -> bool:
+        """Remove a root's link, if it shows an object of this store, and forget it; whether it was there."""
+        from kiln.store.passage import shared_passage
+        from kiln.store.roots import remove_link
+
+        path = os.path.normpath(link)
+        with shared_passage(self.layout):
+            known = self._index.view(lambda txn: tables.get_root(txn, path))
+            if known is None:
+                return False
+            remove_link(self.layout, path)
+            self._index.update(lambda txn: tables.drop_root(txn, path))
+        return True
 
     @classmethod
     def rebuild_index(cls, root: str) -> Rebuilt:

@@ -1,11 +1,18 @@
-"""`kiln store verify|ls|rebuild-index`: the store's own upkeep."""
+"""`kiln store …`: the store's own upkeep."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from kiln.commands import storeroots, storeuse
+from kiln.commands.sizes import count, days, size
 from kiln.context import Context
 from kiln.exits import Exit
+
+if TYPE_CHECKING:
+    from kiln.store.collect import Collected
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,21 +21,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--quick", action="store_true", help="the records alone, not the objects' bytes")
     actions.add_parser("ls", help="every object: its path, its size in bytes")
     actions.add_parser("rebuild-index", help="make the index again from the small files beside the objects")
+    gc = actions.add_parser("gc", help="remove what nobody holds; builds go on meanwhile")
+    gc.add_argument("--max-freed", type=size, metavar="SIZE", help="stop when that much is free: 500M, 20G")
+    gc.add_argument("--older-than", type=days, metavar="DAYS", help="only what nobody wanted for so many days")
+    gc.add_argument(
+        "--keep-last", type=count, default=0, metavar="N", help="also keep the last N that each link showed before"
+    )
+    gc.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    gc.add_argument("--evidence", action="store_true", help="also the envelopes about what is gone")
+    storeuse.arguments(actions.add_parser("du", help="what holds what alive, and what it costs"))
+    storeroots.arguments(actions.add_parser("root", help="objects kept under a name"))
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    match args.action:
-        case "verify":
-            return _verify(context, quick=args.quick)
-        case "ls":
-            return _list(context)
-        case _:
-            return _rebuild(context)
+    commands: dict[str, Callable[[argparse.Namespace, Context], int]] = {
+        "verify": _verify,
+        "ls": _list,
+        "rebuild-index": _rebuild,
+        "gc": _collect,
+        "du": storeuse.run,
+        "root": storeroots.run,
+    }
+    return commands[args.action](args, context)
 
 
-def _verify(context: Context, *, quick: bool) -> int:
+def _verify(args: argparse.Namespace, context: Context) -> int:
     store = context.store()
-    problems = [str(problem) for problem in store.check(contents=not quick)]
+    problems = [str(problem) for problem in store.check(contents=not args.quick)]
     for problem in problems:
         context.console.result(f"✘ {problem}")
     context.console.say(f"{len(store.all_objects())} objects, {len(problems)} problems")
@@ -36,7 +55,7 @@ def _verify(context: Context, *, quick: bool) -> int:
     return Exit.MACHINE if problems else Exit.OK
 
 
-def _list(context: Context) -> int:
+def _list(args: argparse.Namespace, context: Context) -> int:
     infos = sorted(context.store().all_objects(), key=lambda info: (info.name, info.id))
     for info in infos:
         context.console.result(f"{info.path}  {info.size}")
@@ -45,10 +64,39 @@ def _list(context: Context) -> int:
     return Exit.OK
 
 
-def _rebuild(context: Context) -> int:
+def _rebuild(args: argparse.Namespace, context: Context) -> int:
     from kiln.store.store import Store
 
     rebuilt = Store.rebuild_index(context.store_root)
     context.console.say(f"the index was made again: {rebuilt}")
     context.console.document("store-rebuild-index", {"rebuilt": str(rebuilt)})
     return Exit.OK
+
+
+def _collect(args: argparse.Namespace, context: Context) -> int:
+    from kiln.store.collect import Policy
+
+    policy = Policy(args.max_freed, args.older_than, args.keep_last, args.dry_run)
+    store = context.store()
+    collected = store.collect(policy)
+    swept = store.sweep_rest(evidence=args.evidence, dry_run=args.dry_run)
+    store.leave_trash()
+    for info in collected.objects if args.dry_run or context.console.verbose else ():
+        context.console.result(f"{info.path}  {info.size}")
+    context.console.say(_summary(collected, args.dry_run) + "".join(f", {text}" for text in swept.texts()))
+    document = {
+        "objects": [str(info.path) for info in collected.objects],
+        "freed": collected.freed,
+        "alive": collected.alive,
+        "dryRun": args.dry_run,
+        **swept._asdict(),
+    }
+    context.console.document("store-gc", document)
+    return Exit.OK
+
+
+def _summary(collected: Collected, dry_run: bool) -> str:
+    from kiln.commands.sizes import show_size
+
+    would = "would be freed" if dry_run else "freed"
+    return f"{len(collected.objects)} objects, {show_size(collected.freed)} {would}; {collected.alive} kept"
