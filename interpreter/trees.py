@@ -14,6 +14,7 @@ the tree's digest; the keeper is the project's kiln.lock, or a build file with a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from kiln.interpreter.fetch.errors import NotHere, TreeDiffers, Unreachable
 from kiln.interpreter.lock import Pin
 from kiln.store.digest import BlobDigest, ObjectId, RootDigest
 from kiln.store.disk import open_directory
-from kiln.store.errors import Damaged
+from kiln.store.errors import Damaged, NotInStore
 from kiln.store.info import ObjectInfo
 from kiln.store.ingest import Measure, ingest
 from kiln.store.manifest import Manifest, object_id
@@ -105,11 +106,25 @@ class Trees:
         self._verified.add(info.id)
         return Brought(info.root, None if git else fetched.blake3, strip or 0, self.store.physical(info.path))
 
+    def folder(self, tree: RootDigest) -> str:
+        """Where a tree lies that is in the store. Raises NotInStore."""
+        return self.store.physical(self._present(tree).path)
+
+    def keep(self, tree: RootDigest, keeper: str) -> None:
+        """Keep it for the sake of a keeper, which is there. Raises NotInStore, StoreError."""
+        self._keep(self._present(tree), keeper)
+
     def release(self, tree: RootDigest, keeper: str) -> None:
         """Keep it no longer for this keeper's sake."""
         link = os.path.join(self._roots_of(keeper), tree.hex())
         if os.path.islink(link):
             os.unlink(link)
+
+    def _present(self, tree: RootDigest) -> ObjectInfo:
+        info = self._info(tree)
+        if info is None:
+            raise NotInStore("no such tree in this store", found=str(tree))
+        return info
 
     def _info(self, tree: RootDigest) -> ObjectInfo | None:
         info = self.store.info(object_id(TREE_NAME, Manifest(tree, ()), (), ()))
@@ -194,7 +209,7 @@ class Trees:
         self._forget_the_gone()
         os.makedirs(folder, mode=0o700, exist_ok=True)
         mark = os.path.join(folder, _KEEPER)
-        if not os.path.islink(mark):
+        with contextlib.suppress(FileExistsError):
             os.symlink(keeper, mark)
         self.store.add_root(link, info.id)
 

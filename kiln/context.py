@@ -121,6 +121,19 @@ def make_store(root: str) -> Store:
     from kiln.store.store import Store
 
     if os.geteuid() == 0 and not os.path.lexists(root):
-        os.makedirs(root, 0o755)
-        os.chown(root, BUILD_ID, BUILD_ID)
+        _make_folder(root)
     return Store.open(root)
+
+
+def _make_folder(root: str) -> None:
+    """The store's folder, which has its owner from the first moment that another process can see it."""
+    os.makedirs(os.path.dirname(root), exist_ok=True)
+    draft = f"{root}.{os.getpid()}"
+    os.mkdir(draft, 0o755)
+    os.chown(draft, BUILD_ID, BUILD_ID)
+    try:
+        os.rename(draft, root)
+    except OSError:
+        os.rmdir(draft)
+        if not os.path.isdir(root):
+            raise

@@ -64,14 +64,14 @@ def _add(args: argparse.Namespace, lock: str, context: Context) -> int:
     old = load_lock(lock).modules.get(args.name)
     trees = context.trees().trees()
     pin = new_pin(trees, args.name, args.address, _config(context), strip=args.strip)
-    _look_inside(args.name, pin, trees.open(args.name, pin, lock), context)
+    _look_inside(args.name, pin, trees.folder(pin.tree), context)
     words = render_pin(pin)
     if args.inline:
         context.console.result(f'import "{args.name}" @ "{words}" as {_alias(args.name)};')
     else:
-        edit_lock(lock, lambda found: with_module(found, args.name, pin))
-        if old is not None and old.tree != pin.tree:
-            trees.release(old.tree, lock)
+        new = edit_lock(lock, lambda found: with_module(found, args.name, pin))
+        trees.keep(pin.tree, lock)
+        _release(old, new, lock, context)
         context.console.result(f"{args.name} {words}")
         context.console.say(f'pinned in {_near(lock)}: import "{args.name}" as {_alias(args.name)};')
     context.console.document("pin", {"lock": lock, "modules": [_module_row(args.name, pin, True)]})
@@ -89,9 +89,10 @@ def _update(names: list[str], lock: str, context: Context) -> int:
             trees = context.trees().trees()
             pin = newer_pin(trees, name, old.modules[name], _config(context))
             if pin != old.modules[name]:
-                _look_inside(name, pin, trees.open(name, pin, lock), context)
-                edit_lock(lock, lambda found, name=name, pin=pin: with_module(found, name, pin))  # type: ignore[misc]
-                trees.release(old.modules[name].tree, lock)
+                _look_inside(name, pin, trees.folder(pin.tree), context)
+                new = edit_lock(lock, lambda found, name=name, pin=pin: with_module(found, name, pin))  # type: ignore[misc]
+                trees.keep(pin.tree, lock)
+                _release(old.modules[name], new, lock, context)
                 changes.append((name, f"{_version(old.modules[name])} → {_version(pin)}"))
         if name in old.copies:
             if not names and not os.path.exists(_beside(lock, name)):
@@ -115,8 +116,7 @@ def _remove(names: list[str], lock: str, context: Context) -> int:
     old = load_lock(lock)
     for name in _known(names, old, lock):
         new = edit_lock(lock, lambda found, name=name: without(found, name))  # type: ignore[misc]
-        if name in old.modules and all(pin.tree != old.modules[name].tree for pin in new.modules.values()):
-            context.trees().trees().release(old.modules[name].tree, lock)
+        _release(old.modules.get(name), new, lock, context)
         context.console.say(f"took {escape(name)} out of {_near(lock)}")
     context.console.document("pin", {"lock": lock, "removed": names})
     return Exit.OK
@@ -156,6 +156,12 @@ def _list(lock: str, context: Context) -> int:
         context.console.say(f"{_near(lock)} pins nothing" if os.path.exists(lock) else "there is no kiln.lock here")
     context.console.document("pin", {"lock": lock, "modules": modules, "copies": copies})
     return Exit.OK
+
+
+def _release(old: Pin | None, new: Lock, lock: str, context: Context) -> None:
+    """Keep the tree of an entry no longer that was replaced or removed, unless another has it."""
+    if old is not None and all(pin.tree != old.tree for pin in new.modules.values()):
+        context.trees().trees().release(old.tree, lock)
 
 
 def _known(names: list[str], lock: Lock, path: str) -> list[str]:

@@ -262,3 +262,15 @@ def test_the_lock_is_made_at_the_top_of_the_work_tree(home, remote):
     address = remote.archive("t.tar.gz", lib("x"))
     home.kiln("-C", "a/b", "pin", "add", "toolbox", address).expect()
     assert lock(home).startswith("kiln.lock 1\n")
+
+
+def test_a_tree_that_two_names_have_is_kept_for_the_other(home, remote):
+    from kiln.store.store import Store
+
+    address = remote.archive("t.tar.gz", lib("x"))
+    for name in ("a", "b"):
+        home.kiln("pin", "add", name, address).expect()
+    for name, roots in (("a", 1), ("b", 0)):
+        home.kiln("pin", "remove", name).expect()
+        with Store.open(home.store) as store:
+            assert len(store.roots()) == roots
