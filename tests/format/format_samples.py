@@ -22,7 +22,8 @@ OPERATORS = ("||", "&&", "==", "<", "++", "+", "-", "*", "%")
 STRINGS = (
     '""', '"text"', '"a\\n\\"b\\""', '"%%{no} 100%"', '"%{x} and %{f(y)}"', '"%{"%{x}"}"', '"%{{ a = 1 }.a}"',
     'sh"""make -j %{x}"""', 'sh"""\n    make %{x}\n      indented\n\n    %{y}\n    """', '"""\n   two\n  one"""',
-    '"""first\n      second  \n    %{[\n      x\n   ]}\n    """', "sh\"raw 'x'\"", '"""\n\t\ttabs\n\t\t"""', '""""quoted" \n  x"""',
+    '"""first\n      second  \n    %{[\n      x\n   ]}\n    """', "sh\"raw 'x'\"", '"""\n\t\ttabs\n\t\t"""',
+    '""""quoted" \n  x"""',
 )  # fmt: skip
 Draw = Any
 
@@ -285,7 +286,7 @@ def shaken(draw: Draw, text: str, most: int) -> str:
 
 
 def boundaries(text: str) -> list[int]:
-    """The offsets of all tokens but those inside strings, of the declarations' first ones, and where the files end."""
+    """The offsets of all tokens but those inside strings, and where the declarations end."""
     places = []
     for chunk in parse_module("sample", text)[0].chunks:
         tokens = lex(text[chunk.start : chunk.end])

@@ -1,4 +1,4 @@
-"""The one style, by golden/layout.txt. With KILN_UPDATE_GOLDEN=1 the results are written anew, to be read as a diff."""
+"""The one style, by golden/layout.txt. With KILN_UPDATE_GOLDEN=1 the results are written anew."""
 
 from __future__ import annotations
 
