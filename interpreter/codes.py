@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 CODES: dict[str, tuple[str, str]] = {
-    "K0430": (
-        "the target can't be built",
-        "A target is a package, a derivation, an output, or a set, record or list of them. What was named is "
-        "something else, or has no such member or output. `kiln eval FILE` shows what a file holds.",
-    ),
     "K0450": (
         "a build failed",
         "The builder ended with an error. The message shows the first line that looks like one and the last lines "

@@ -70,12 +70,6 @@ class OutputKindWrong(RealiseError):
     code = "K0453"
 
 
-class NotBuildable(RealiseError):
-    """The target's value is nothing that can be built, or names no output."""
-
-    code = "K0430"
-
-
 class NotReplayable(RealiseError):
     """An envelope or a closure that does not hold what a replay needs."""
 
