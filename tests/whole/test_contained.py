@@ -70,7 +70,7 @@ def test_a_build_sees_its_own_loopback_and_no_other_interface(builder):
 
 
 def test_a_name_resolves_to_nothing(builder):
-    realise(builder, "if nslookup deb.debian.org; then exit 1; fi; echo none > %{b.out}")
+    realise(builder, "if nslookup packages.example.org; then exit 1; fi; echo none > %{b.out}")
     assert result(builder) == "none\n"
 
 
