@@ -34,8 +34,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0907": (
         "a build file is not formatted",
-        "`kiln fmt --check` and `kiln fmt --diff` found files that `kiln fmt` would change. There is one style and no "
-        "option: run `kiln fmt` on them.",
+        "`kiln fmt --check` and `kiln fmt --diff` found files that `kiln fmt` would change. There is one style "
+        "and no option: run `kiln fmt` on them.",
     ),
     "K9999": (
         "a bug in Kiln",

@@ -11,8 +11,8 @@ from kiln.interpreter.head import head_files
 
 
 def git(folder: str, *words: str) -> None:
-    names = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
-    env = {"PATH": os.environ["PATH"], "HOME": folder, **names}
+    who = {f"GIT_{role}_{what}": "a" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    env = {"PATH": os.environ["PATH"], "HOME": folder, **who}
     subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, env=env)
 
 
