@@ -6,8 +6,9 @@ Both walk the value with a stack of their own, because data may be nested deeper
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kiln.interpreter.derivation import SourceObject
 from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg, title
@@ -49,31 +50,43 @@ def json_text(value: Value) -> str:
 
 def _write(value: Value, atom: Callable[[Value], str | None], group: Callable[[Value], _Group]) -> str:
     out: list[str] = []
-    pending: list[tuple[str, Value, str]] = [("", value, "")]
+    pending: list[str | tuple[Value]] = [(value,)]  # text to write, or a value to look at
     while pending:
-        before, value, after = pending.pop()
-        out.append(before)
-        text = atom(value)
+        item = pending.pop()
+        if isinstance(item, str):
+            out.append(item)
+            continue
+        text = atom(item[0])
         if text is not None:
             out.append(text)
-            out.append(after)
             continue
-        begin, parts, end = group(value)
+        begin, parts, end = group(item[0])
         out.append(begin)
-        if not parts:
-            out.append(end + after)
-            continue
-        last = len(parts) - 1
-        pending.extend(
-            (lead if place == 0 else ", " + lead, part, end + after if place == last else "")
-            for place, (lead, part) in reversed(list(enumerate(parts)))
-        )
+        pending.append(end)
+        for place in range(len(parts) - 1, -1, -1):
+            lead, part = parts[place]
+            pending.append((part,))
+            pending.append(", " + lead if place else lead)
     return "".join(out)
+
+
+# What a build file may not hold as it is, and what its strings escape.
+_ESCAPES: Final = {
+    **{code: f"\\u{{{code:x}}}" for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), 0xFEFF)},
+    **{code: f"\\u{{{code:x}}}" for code in range(0x2066, 0x206A)},
+    **{
+        ord(char): escape
+        for char, escape in {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}.items()
+    },
+}
+_HOLE = re.compile(r"%(?=\{)")
+_SHELL_NAME = re.compile(r"\$(?=\{[a-z_][a-z0-9_.]*\})")
 
 
 def quoted(text: str) -> str:
     """A Str as Kiln writes it."""
-    return json.dumps(text, ensure_ascii=False).replace("%{", "%%{")
+    plain = _HOLE.sub("%%", text.translate(_ESCAPES))
+    return f'"{_SHELL_NAME.sub(chr(92) + "$", plain) if "$" in plain else plain}"'
 
 
 def _opaque(value: Value) -> str | None:
