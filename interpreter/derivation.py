@@ -225,6 +225,8 @@ def derivation(
 
     def renumber(template: Template) -> Template:
         # Exact types and indexing: a `match` here took a third of the time that a large graph needs.
+        if len(template) == 1 and type(template[0]) is str and template[0]:
+            return template
         parts: list[Part] = []
         for part in template:
             if type(part) is InputRef:
@@ -242,18 +244,18 @@ def derivation(
     moved: Program | Builtin
     match builder:
         case Program(program, args):
-            moved = Program(renumber(program), tuple(map(renumber, args)))
+            moved = Program(renumber(program), tuple([renumber(item) for item in args]))
         case Builtin(builtin, version, args):
             moved = Builtin(builtin, version, tuple(map(renumber, args)))
     return Derivation(
         name=name,
         system=system,
         builder=moved,
-        env=tuple((key, renumber(value)) for key, value in sorted((env or {}).items())),
+        env=tuple([(key, renumber(value)) for key, value in sorted(env.items())]) if env else (),
         inputs=tuple(ordered),
         outputs=tuple(sorted_outputs),
         sandbox=sandbox,
-        links=tuple((key, renumber(value)) for key, value in sorted((links or {}).items())),
+        links=tuple([(key, renumber(value)) for key, value in sorted(links.items())]) if links else (),
         secrets=tuple(sorted(secrets)),
     )
 

@@ -106,8 +106,11 @@ def digest_of_made(made: Derivation | Fixed) -> ResolvedDigest:
 
 def content_of(workshop: Workshop, info: ObjectInfo, place: str | None = None) -> Content:
     """SHA-256 and BLAKE3 of a file's bytes, or of a tree's canonical archive; remembered by what it is."""
-    sha256, plain = workshop.store.tree_sha256(info, place)
-    return Content(sha256, BlobDigest(plain))
+    found = workshop.contents.get(info.id)
+    if found is None:
+        sha256, plain = workshop.store.tree_sha256(info, place)
+        found = workshop.contents[info.id] = Content(sha256, BlobDigest(plain))
+    return found
 
 
 def content_at(path: str) -> Content:

@@ -103,7 +103,7 @@ def _spec(workshop: Workshop, making: Making, drv: Derivation, folder: str, clos
     env = {key: render(value, drv, shown) for key, value in drv.env}
     env["KILN_JOBS"] = str(workshop.jobs)
     return SandboxSpec(
-        inputs=tuple((workshop.store.physical(info.path), info.path) for info in closure),
+        inputs=workshop.places(closure),
         outputs=tuple(scratch.items()),
         build_dir=build_dir,
         out_dir=out_dir,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiln.interpreter.events import Event, Sink
 from kiln.interpreter.ledger import Ledger
+from kiln.store.digest import ObjectId
+from kiln.store.info import ObjectInfo
+from kiln.store.paths import StorePath
 from kiln.store.provenance.keys import Signer
+from kiln.store.provenance.statement import Content
 from kiln.store.provenance.trust import Policy
 from kiln.store.store import Store
 
@@ -33,7 +38,10 @@ class Workshop:
     untrusted: tuple[str, ...] = ()
     """Roots of other stores of this machine, from which objects may be copied by digest."""
     guard: threading.Lock = field(default_factory=threading.Lock)
+    contents: dict[ObjectId, Content] = field(default_factory=dict)
+    """The digests of objects that statements named already: what has an id never changes."""
     _config: FetchConfig | None = None
+    _places: dict[ObjectId, tuple[str, StorePath]] = field(default_factory=dict)
     _mount_points: MountPoints | None = None
 
     def _keep_dir(self) -> str:
@@ -46,6 +54,17 @@ class Workshop:
         """Tell of something that happened; from any thread."""
         with self.guard:
             self.sink(event)
+
+    def places(self, infos: Iterable[ObjectInfo]) -> tuple[tuple[str, StorePath], ...]:
+        """Where each object lies, and its store path; worked out once, as closures share most of their members."""
+        known, found = self._places, []
+        for info in infos:
+            place = known.get(info.id)
+            if place is None:
+                path = info.path
+                place = known[info.id] = (self.store.physical(path), path)
+            found.append(place)
+        return tuple(found)
 
     def mount_points(self) -> MountPoints:
         """Where sandboxes of this process show their inputs: kept from one to the next."""
