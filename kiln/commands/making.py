@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     """Evaluate and make the requests. Raises what they raise; of failed steps, the first in the graph's order."""
     began = time.monotonic()
     asked = ask(requests, context.store(), cache_root(), context.trees())
+    gc.freeze()  # it lives until the process ends: the collector need not look at it again while builds run
     items = [target.item for target in asked.wanted]
     wanted = [item for item in items if not isinstance(item, SourceObject)]
     try:
