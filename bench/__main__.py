@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bench.groups import builds, evaluation, graph, storing
 from bench.places import Work
@@ -56,7 +57,7 @@ def _measure(args: argparse.Namespace, results: Results) -> bool:
     with Work(args.work) as work:
         memory = memory_folder()
         try:
-            session = Session(work, memory, QUICK if args.quick else Sizes(), results, find_busybox())
+            session = Session(work, memory, _sizes(args), results, find_busybox())
             open_peers(session, tuple(args.peers))
             for name in args.groups or GROUPS:
                 results.note(f"{name}: {time.strftime('%H:%M:%S')}")
@@ -69,6 +70,20 @@ def _measure(args: argparse.Namespace, results: Results) -> bool:
             if memory is not None:
                 memory.__exit__()
     return complete
+
+
+def _sizes(args: argparse.Namespace) -> Sizes:
+    sizes = QUICK if args.quick else Sizes()
+    if args.runs is not None:
+        sizes = replace(sizes, runs=args.runs, slow_runs=args.runs)
+    if args.most is not None:
+        graphs, builds, built = (_up_to(args.most, given) for given in (sizes.graphs, sizes.builds, sizes.built))
+        sizes = replace(sizes, graphs=graphs, builds=builds, built=built)
+    return sizes
+
+
+def _up_to(most: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in sizes if size <= most)
 
 
 def _compare(words: Sequence[str]) -> int:
@@ -90,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--quick", action="store_true", help="small sizes, few runs")
+    parser.add_argument("--runs", type=int, metavar="N", help="runs of each measure, instead of five or three")
+    parser.add_argument("--most", type=int, metavar="N", help="no graph of more derivations than that")
     parser.add_argument("--peers", nargs="+", choices=("kiln", "nix"), default=("kiln", "nix"))
     parser.add_argument("--work", metavar="DIR", help="a folder for stores and inputs, about 12 GB; not a tmpfs")
     parser.add_argument("--json", metavar="FILE", help="where to save (bench/results/, by the time)")

@@ -31,8 +31,8 @@ class Work:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for folder, inner, _ in os.walk(self.path):
-            for name in inner:  # before the walk goes into them: a store's folders are read-only
+        for folder, below, _files in os.walk(self.path):
+            for name in below:  # before the walk goes into them: a store's folders are read-only
                 inside = os.path.join(folder, name)
                 if not os.path.islink(inside):
                     os.chmod(inside, 0o700)

@@ -6,6 +6,7 @@ keep the answer; or find that nothing changed.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from kiln.context import make_store
@@ -18,6 +19,7 @@ def main(store_root: str, cache: str, file: str) -> None:
     for target in answer.targets if answer is not None else _evaluated(store_root, cache, file):
         assert isinstance(target.item, DrvOutput)
         print(target.item.drv.hex())
+    gc.freeze()  # as the command line does at its end
 
 
 def _evaluated(store_root: str, cache: str, file: str) -> list[Target]:

@@ -20,7 +20,8 @@ def run(session: Session) -> None:
     _tree(session, memory=False)
     if session.memory is not None:
         _tree(session, memory=True)
-    _closure(session, max(session.sizes.built))
+    if session.sizes.built:
+        _closure(session, max(session.sizes.built))
     for inputs, goal in _LAUNCHES:
         _launch(session, inputs, goal)
 
