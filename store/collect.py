@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from kiln.store import tables
+from kiln.store.acyclic import no_cycles
 from kiln.store.alive import Reach, Snapshot, holders
 from kiln.store.digest import ObjectId
 from kiln.store.disk import disk_errors, open_directory
@@ -83,7 +84,8 @@ def collect(layout: Layout, index: Environment, memo: Memo, policy: Policy) -> C
     """Take out what nobody holds. The caller holds `collector_lock`, and has a folder under .tmp, which lets
     recovery know if he dies. Raises StoreLocked, NoSpace, StoreError.
     """
-    snapshot = index.view(Snapshot.of)
+    with no_cycles():
+        snapshot = index.view(Snapshot.of)
     reach = Reach(snapshot)
     reach.add(holder.object for holder in holders(layout, index, policy.keep_last))
     used = _last_wanted(layout, memo, snapshot, reach.alive, policy)

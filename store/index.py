@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import lmdb
@@ -62,10 +62,11 @@ _VALUE_BYTES = 32
 class Txn:
     """A transaction: what bodies of `view` and `update` are given. It must not outlive the body."""
 
-    __slots__ = ("_txn",)
+    __slots__ = ("_cursor", "_txn")
 
     def __init__(self, txn: Any) -> None:
         self._txn = txn
+        self._cursor: Any = None  # One serves every range of a transaction: making one costs as much as a look-up.
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         value: bytes | None = self._txn.get(table.prefix + key)
@@ -128,13 +129,17 @@ class Txn:
             return [(key[1:-_VALUE_BYTES], key[-_VALUE_BYTES:]) for key, _ in self._range(table.prefix)]
         return self.prefixed(table, b"")
 
-    def _range(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        cursor = self._txn.cursor()
+    def _range(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._txn.cursor()
+        found: list[tuple[bytes, bytes]] = []
         if cursor.set_range(prefix):
-            for key, value in cursor.iternext():
-                if not key.startswith(prefix):
-                    return
-                yield key, value
+            for item in cursor.iternext():
+                if not item[0].startswith(prefix):
+                    break
+                found.append(item)
+        return found
 
 
 class Environment:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kiln.store import tables
+from kiln.store.acyclic import no_cycles
 from kiln.store.closure import order_into
 from kiln.store.digest import ObjectId
 from kiln.store.errors import NotInStore
@@ -67,7 +68,8 @@ class Lookup(Opened):
 
     def all_objects(self) -> list[ObjectInfo]:
         """Every registered object, in the order of ids."""
-        return self._index.view(lambda txn: [decode_row(key, row) for key, row in txn.items(tables.OBJECTS)])
+        with no_cycles():
+            return self._index.view(lambda txn: [decode_row(key, row) for key, row in txn.items(tables.OBJECTS)])
 
     def meta(self, object_id: ObjectId) -> ObjectMeta:
         """An object's manifest and self-references, proven. Raises NotInStore, Damaged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kiln.store import tables
+from kiln.store.acyclic import no_cycles
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.disk import disk_errors, read_file
 from kiln.store.errors import Damaged, NotInStore
@@ -28,7 +29,8 @@ class RecordKeeping(Opened):
         def body(txn: Txn) -> dict[ResolvedDigest, list[Witnessed]]:
             return {item: found for item in wanted if (found := tables.claims_for(txn, item))}
 
-        return self._index.view(body)
+        with no_cycles():
+            return self._index.view(body)
 
     def producers(self, object_id: ObjectId) -> list[Witnessed]:
         """Every (claim, witness, origin) of which this object is the result."""
@@ -41,7 +43,8 @@ class RecordKeeping(Opened):
         def body(txn: Txn) -> dict[DrvDigest, list[Resolution]]:
             return {drv: found for drv in wanted if (found := tables.resolutions_for(txn, drv))}
 
-        return self._index.view(body)
+        with no_cycles():
+            return self._index.view(body)
 
     def envelope(self, digest: EnvelopeDigest) -> bytes:
         """An envelope's bytes. Raises NotInStore, Damaged."""

@@ -26,14 +26,13 @@ from kiln.store.digest import DrvDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import Damaged
 from kiln.store.index import Table, Txn
 from kiln.store.info import ObjectInfo, decode_row, encode_row
+from kiln.store.ownrows import own_claim, own_resolution, own_witness
 from kiln.store.paths import ALPHABET, StorePath
 from kiln.store.records import (
     Claim,
     ClaimDigest,
     Resolution,
     Witness,
-    decode_claim,
-    decode_resolution,
     decode_witness,
 )
 from kiln.store.roots import Root, root_key
@@ -162,9 +161,17 @@ def witnessed(txn: Txn, digests: Iterable[bytes]) -> list[Witnessed]:
         data = txn.get(CLAIMS, digest)
         if data is None:
             raise Damaged("the index names a claim that it does not hold", help="kiln store rebuild-index")
-        claim = decode_claim(data)
-        found.extend(decode_witnessed(claim, value) for _, value in txn.prefixed(WITNESSES, digest))
+        claim = own_claim(data)
+        found.extend(_own_witnessed(claim, value) for _, value in txn.prefixed(WITNESSES, digest))
     return found
+
+
+def _own_witnessed(claim: Claim, data: bytes) -> Witnessed:
+    try:
+        _, origin, record = msgpack.unpackb(data)
+        return Witnessed(claim, own_witness(record), _ORIGINS[origin])
+    except (ValueError, TypeError, IndexError) as error:
+        raise Damaged("a witness' row in the index does not parse", help="kiln store rebuild-index") from error
 
 
 def claims_for(txn: Txn, resolved: ResolvedDigest) -> list[Witnessed]:
@@ -180,7 +187,7 @@ def put_resolution(txn: Txn, resolution: Resolution) -> None:
 
 
 def resolutions_for(txn: Txn, drv: DrvDigest) -> list[Resolution]:
-    return [decode_resolution(value) for _, value in txn.prefixed(RESOLUTIONS, drv)]
+    return [own_resolution(value) for _, value in txn.prefixed(RESOLUTIONS, drv)]
 
 
 def put_root(txn: Txn, root: Root) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from kiln.store.acyclic import no_cycles
 from kiln.store.alive import Holder, Reach, Snapshot, find_all, link_holders
 from kiln.store.digest import ObjectId
 from kiln.store.index import Environment
@@ -51,7 +52,8 @@ class Usage(NamedTuple):
 
 def usage(layout: Layout, index: Environment) -> Usage:
     """Look at everything once. Reads only; what others do meanwhile may be seen or not."""
-    snapshot = index.view(Snapshot.of)
+    with no_cycles():
+        snapshot = index.view(Snapshot.of)
     holders = link_holders(layout, index)
     holders += [Holder("a running kiln", ObjectId(item)) for item in live_pins(layout)]
     holders += [Holder("a running program", item) for item in find_all(index, paths_in_use(layout)).values()]
