@@ -20,7 +20,7 @@ from bench.groups import builds, evaluation, graph, storing
 from bench.places import Work
 from bench.results import Results, comparison, load, machine, table
 from bench.session import QUICK, Session, Sizes, find_busybox, memory_folder, open_peers
-from bench.timing import Failed
+from bench.timing import PATIENCE, Failed
 
 GROUPS: dict[str, Callable[[Session], None]] = {
     "eval": evaluation.run,
@@ -57,7 +57,7 @@ def _measure(args: argparse.Namespace, results: Results) -> bool:
     with Work(args.work) as work:
         memory = memory_folder()
         try:
-            session = Session(work, memory, _sizes(args), results, find_busybox())
+            session = Session(work, memory, _sizes(args), results, find_busybox(), patience=args.patience)
             open_peers(session, tuple(args.peers))
             for name in args.groups or GROUPS:
                 results.note(f"{name}: {time.strftime('%H:%M:%S')}")
@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="small sizes, few runs")
     parser.add_argument("--runs", type=int, metavar="N", help="runs of each measure, instead of five or three")
     parser.add_argument("--most", type=int, metavar="N", help="no graph of more derivations than that")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, metavar="SECONDS", help="how long a run waits for a quiet moment"
+    )
     parser.add_argument("--peers", nargs="+", choices=("kiln", "nix"), default=("kiln", "nix"))
     parser.add_argument("--work", metavar="DIR", help="a folder for stores and inputs, about 12 GB; not a tmpfs")
     parser.add_argument("--json", metavar="FILE", help="where to save (bench/results/, by the time)")

@@ -118,21 +118,26 @@ def load(path: str) -> list[Row]:
 
 
 def table(rows: Sequence[Row], first: str = "kiln") -> str:
-    """The rows as text. The last columns say how many times faster `first` is than the peer, and what is wanted."""
+    """The rows as text. The last columns say how many times faster `first` is than the peer, and what is wanted.
+
+    The same by processor time suffers less from what else the machine does; it counts what the command waited for,
+    and so not what a daemon or a launcher did for it.
+    """
     own = {(row.measure, row.size): row for row in rows if row.peer == first}
     lines = [
         f"{'measure':<44} {'size':>9} {'peer':>5}  {'median':>10} {'least':>10} {'most':>10} {'cpu':>10} "
-        f"{'peak MiB':>8} {'runs':>4} {'others':>6} {'faster':>8} {'goal':>6}  rate"
+        f"{'peak MiB':>8} {'runs':>4} {'others':>6} {'faster':>8} {'by cpu':>8} {'goal':>6}  rate"
     ]
     for row in rows:
         mine = own.get((row.measure, row.size))
-        faster = goal = ""
+        faster = by_cpu = goal = ""
         if row.peer != first and mine is not None:
             faster, goal = _ratio(row, mine)
+            by_cpu = _times(row.cpu, mine.cpu)
         lines.append(
             f"{row.measure:<44} {row.size:>9} {row.peer:>5} {'~' if row.noisy else ' '}{seconds(row.median)} "
             f"{seconds(row.least)} {seconds(row.most)} {seconds(row.cpu)} {row.peak:>8.0f} {row.runs:>4} "
-            f"{row.others:>6.2f} {faster:>8} {goal:>6}  {row.rate}".rstrip()
+            f"{row.others:>6.2f} {faster:>8} {by_cpu:>8} {goal:>6}  {row.rate}".rstrip()
         )
     return "\n".join(lines)
 

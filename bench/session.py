@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bench.inputs import START
 from bench.peers.nix import Nix
 from bench.peers.own import Kiln
 from bench.peers.peer import Peer
 from bench.places import Work
 from bench.results import Measure, Results
-from bench.timing import PATIENCE, Command, Failed, Run, measure
+from bench.timing import PATIENCE, Command, Failed, Run, measure, run
 
 GIB = 1 << 30
 _MEMORY = "/dev/shm"
@@ -63,9 +64,9 @@ class Session:
 
     def time(self, peer: Peer, what: Measure, command: Command) -> Run:
         """Measure one run. Raises Failed."""
-        run = measure(command, self.patience)
-        self.results.add(what, peer.name, run)
-        return run
+        made = measure(command, self.patience)
+        self.results.add(what, peer.name, made)
+        return made
 
     def inputs(self, name: str, make: Callable[[str], None], *, memory: bool = False) -> str:
         """A file or folder that `make` made at a path, once a session; settled when it is returned."""
@@ -88,6 +89,8 @@ def open_peers(session: Session, wanted: tuple[str, ...]) -> None:
     for peer in session.peers:
         peer.fresh()
         session.results.note(f"{peer.name}: {peer.version()}")
+        run(peer.program(START))  # what a first run leaves behind (compiled modules) is there from now on
+        run(peer.build(1))
 
 
 def find_busybox() -> str:
