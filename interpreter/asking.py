@@ -19,6 +19,7 @@ from kiln.store.digest import DrvDigest
 from kiln.store.store import Store
 
 if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.budget import Budget
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.evaluate.packages import Selection
     from kiln.interpreter.program import Program
@@ -74,14 +75,20 @@ def recall_all(requests: Sequence[Request], ledger: Ledger, cache: str) -> tuple
     return asked, plan
 
 
-def ask(requests: Sequence[Request], store: Store, cache: str, trees: Opener | None = None) -> Asked:
-    """Evaluate the requests, and keep their answers; remote modules come from `trees`.
+def ask(
+    requests: Sequence[Request],
+    store: Store,
+    cache: str,
+    trees: Opener | None = None,
+    budget: Budget | None = None,
+) -> Asked:
+    """Evaluate the requests, each within the budget, and keep their answers; remote modules come from `trees`.
 
     Raises CompileError, EvaluationError.
     """
     asked = Asked()
     for request in requests:
-        evaluator, module = open_program(request, store, trees)
+        evaluator, module = open_program(request, store, trees, budget)
         value = evaluator.select(module, request.path)
         name = request.attribute or evaluator.default_name(module)
         targets = evaluator.targets(value, name)
@@ -104,13 +111,15 @@ def _head(build_file: str) -> tuple[tuple[str, bytes], ...]:
     return tuple((place, file_digest(place) if os.path.lexists(place) else ABSENT) for place in places)
 
 
-def open_program(request: Request, store: Store, trees: Opener | None = None) -> tuple[Evaluator, str]:
+def open_program(
+    request: Request, store: Store, trees: Opener | None = None, budget: Budget | None = None
+) -> tuple[Evaluator, str]:
     """The evaluator of a request's build file, and the file's module. Raises CompileError."""
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.modules import Loader
 
     program = Loader(trees=trees).load(request.file)
-    return Evaluator(program, StoreHost(store)), program.root
+    return Evaluator(program, StoreHost(store), budget), program.root
 
 
 class StoreHost:

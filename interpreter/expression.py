@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from kiln.interpreter.evaluate.evaluator import EvaluationError, Evaluator
 from kiln.interpreter.evaluate.host import Host
@@ -18,6 +18,9 @@ from kiln.interpreter.modules import Loader
 from kiln.interpreter.program import Program
 from kiln.interpreter.remote import Opener
 from kiln.lang.report import CompileError, Place, Report
+
+if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.budget import Budget
 
 _SHOWN: Final = "what you typed"
 
@@ -29,6 +32,7 @@ class Around(NamedTuple):
     shown: str
     host: Host
     trees: Opener | None = None
+    budget: Budget | None = None
 
 
 class Typed:
@@ -83,9 +87,9 @@ class Typed:
 class Expression:
     """An expression, checked. Its value is computed when it is asked for; `show` and `json` raise EvaluationError."""
 
-    def __init__(self, typed: Typed, program: Program, name: str, host: Host) -> None:
+    def __init__(self, typed: Typed, program: Program, name: str, around: Around) -> None:
         self._typed = typed
-        self._evaluator = Evaluator(program, host)
+        self._evaluator = Evaluator(program, around.host, around.budget)
         self._root = program.root
         self._name = name
         self.type = program.modules[program.root].types[name]
@@ -95,7 +99,7 @@ class Expression:
         """The expression `text` behind a module's declarations. Raises CompileError."""
         name = _free_name(declared)
         typed = Typed(declared, text, head=f"let {name} =\n  ", tail="\n  ;", name=name)
-        return cls(typed, typed.load(around), name, around.host)
+        return cls(typed, typed.load(around), name, around)
 
     def show(self) -> str:
         """Its value in Kiln's syntax, on one line."""

@@ -9,6 +9,7 @@ from kiln.console import Console
 from kiln.paths import config_root, data_root
 
 if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.budget import Budget
     from kiln.interpreter.events import Sink
     from kiln.interpreter.ledger import Ledger
     from kiln.interpreter.workshop import Workshop
@@ -35,6 +36,8 @@ class Context:
         self._trees: LateTrees | None = None
         self.offline = False
         """Whether remote modules may not be fetched."""
+        self.budget: Budget | None = None
+        """What an evaluation may take."""
 
     def store(self) -> Store:
         """The user's store; made on first use. Raises StoreError."""

@@ -146,4 +146,10 @@ CODES: dict[str, tuple[str, str]] = {
         "an argument that this function cannot take",
         "A function of the prelude was called with a value outside its domain; the message says which.",
     ),
+    "K0418": (
+        "the budget of an evaluation is spent",
+        "`--budget SECONDS[,MB]` bounds what an evaluation may take; a test has a budget of its own. The message\n"
+        "shows the line that was running when it was spent, and the trace who called it. Look there for a loop that\n"
+        "never ends, or give more.",
+    ),
 }

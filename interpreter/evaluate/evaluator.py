@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kiln.interpreter.answers import Target
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
@@ -20,6 +20,7 @@ from kiln.interpreter.evaluate.deep import run_deep
 from kiln.interpreter.evaluate.derive import Resolver
 from kiln.interpreter.evaluate.host import Host
 from kiln.interpreter.evaluate.mistakes import (
+    BudgetSpent,
     Failure,
     Mistake,
     NotBuildable,
@@ -44,6 +45,9 @@ from kiln.lang.report import Report
 from kiln.store.digest import DrvDigest
 from kiln.store.paths import OutputName
 
+if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.budget import Budget, Meter
+
 _T = TypeVar("_T")
 
 
@@ -60,13 +64,22 @@ class Verdict(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates one program. Values are remembered, so that nothing is computed twice."""
+    """Evaluates one program. Values are remembered, so that nothing is computed twice.
 
-    def __init__(self, program: Program, host: Host) -> None:
+    A `budget` is for all that is asked, and for each test anew (K0418).
+    """
+
+    def __init__(self, program: Program, host: Host, budget: Budget | None = None) -> None:
         self.program = program
-        self._linker = Linker(program.modules, program.folders)
-        self._resolver = Resolver(host, self._place_of)
+        self._host = host
         self._lines: dict[ModuleId, list[int]] = {}
+        self._meter = None if budget is None else _meter(budget)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Remember nothing."""
+        self._linker = Linker(self.program.modules, self.program.folders)
+        self._resolver = Resolver(self._host, self._place_of)
 
     # ---- values -------------------------------------------------------------------------------
 
@@ -231,6 +244,8 @@ class Evaluator:
 
     def _test(self, module: ModuleId, index: int, decl: CoreTest) -> Report | None:
         unit = self._linker.test(module, index)
+        if self._meter is not None:
+            self._meter.renew()
         try:
             passed, left, right = self._run(lambda: self._linker.link(unit)())
             if passed:
@@ -249,7 +264,7 @@ class Evaluator:
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
         try:
-            return work()
+            return work() if self._meter is None else self._meter.run(work)
         except EvaluationError:
             raise
         except Exception as error:
@@ -258,7 +273,15 @@ class Evaluator:
             if mistake is None:
                 raise
             failed = _error(error, mistake, self._linker)
+            if isinstance(mistake, BudgetSpent):
+                self._begin()
         raise failed
+
+
+def _meter(budget: Budget) -> Meter:
+    from kiln.interpreter.evaluate.budget import Meter
+
+    return Meter(budget)
 
 
 def _error(error: Exception, mistake: Mistake, linker: Linker) -> EvaluationError:

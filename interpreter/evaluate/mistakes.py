@@ -99,10 +99,15 @@ class OutsideDomain(NamedTuple):
     problem: str
 
 
+class BudgetSpent(NamedTuple):
+    what: str
+    """`2 seconds`, `512 MiB of memory`"""
+
+
 Mistake: TypeAlias = (
     TooDeep | DivisionByZero | DuplicateKey | AssertionFailed | FailCalled | NeedsItself | BadHash | BadStoreName
     | LeavesOutput | BadCommand | SourceUnreadable | NotBuildable | UnknownAttribute | OutOfMemory | TestFailed
-    | HiddenPackage | UnsafeHole | OutsideDomain
+    | HiddenPackage | UnsafeHole | OutsideDomain | BudgetSpent
 )  # fmt: skip
 
 
@@ -191,6 +196,11 @@ def wording(mistake: Mistake) -> Wording:
             )  # fmt: skip
         case OutsideDomain(function, problem):
             return Wording("K0417", f"`{function}` {problem}", "called here")
+        case BudgetSpent(what):
+            return Wording(
+                "K0418", f"the evaluation took more than {what}", "this was being computed",
+                help="look for a loop that never ends; if the work is what it should be, give a larger `--budget`",
+            )  # fmt: skip
         case _:
             assert_never(mistake)
 

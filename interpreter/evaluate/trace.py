@@ -90,12 +90,22 @@ def spots_of(trace: TracebackType | None, linker: Linker) -> list[Spot]:
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
         if name.startswith("<"):
-            spot = linker.spot((name, trace.tb_lineno))
+            spot = linker.spot((name, _line(trace)))
             if spot is not None:
                 found.append(spot)
         trace = trace.tb_next
     found.reverse()
     return found
+
+
+def _line(trace: TracebackType) -> int:
+    """The line that ran. A loop's jump back has none, and a budget may end there: the one before it in the code."""
+    line: int | None = trace.tb_lineno
+    if line is not None:
+        return line
+    code = trace.tb_frame.f_code
+    before = [line for start, _, line in code.co_lines() if line is not None and start <= trace.tb_lasti]
+    return before[-1] if before else code.co_firstlineno
 
 
 def trace_lines(spots: list[Spot]) -> list[str]:

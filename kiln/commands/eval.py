@@ -10,6 +10,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from kiln.budgets import budget_option
 from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
@@ -24,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expr", metavar="EXPRESSION", help="the value of this, among what FILE declares")
     parser.add_argument("--type", action="store_true", help="its type instead of its value")
     parser.add_argument("--offline", action="store_true", help="fetch no remote module")
+    budget_option(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     request = Request.parse(args.target)
     if args.type and len(request.path) > 1:
         return _expression(request.attribute, request.file, True, context)
-    evaluator, module = open_program(request, context.store(), context.trees())
+    evaluator, module = open_program(request, context.store(), context.trees(), context.budget)
     core = evaluator.program.modules[module]
     if args.type:
         types = core.types if not request.path else {request.path[0]: _type(core.types, request.attribute)}
@@ -78,12 +80,13 @@ def _around(file: str | None, context: Context) -> tuple[str, Around]:
     from kiln.interpreter.modules import Loader
 
     if file is None:
-        return "", Around(os.path.abspath("<expression>"), "expression", LateHost(context), context.trees())
+        folder = os.path.abspath("<expression>")
+        return "", Around(folder, "expression", LateHost(context), context.trees(), context.budget)
     if "#" in file:
         raise Stop("K0900", "kiln eval: --expr stands behind a whole file", help="name the file without an attribute")
     program = Loader(trees=context.trees()).load(file)
     text = program.modules[program.root].text
-    return text, Around(os.path.abspath(file), file, LateHost(context), context.trees())
+    return text, Around(os.path.abspath(file), file, LateHost(context), context.trees(), context.budget)
 
 
 def _has_default(evaluator: object, module: str) -> bool:

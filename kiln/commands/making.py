@@ -21,7 +21,7 @@ from kiln.paths import cache_root
 def make_requests(requests: Sequence[Request], args: Any, context: Context) -> tuple[Asked, Plan]:
     """Evaluate and make the requests. Raises what they raise; of failed steps, the first in the graph's order."""
     began = time.monotonic()
-    asked = ask(requests, context.store(), cache_root(), context.trees())
+    asked = ask(requests, context.store(), cache_root(), context.trees(), context.budget)
     gc.freeze()  # it lives until the process ends: the collector need not look at it again while builds run
     items = [target.item for target in asked.wanted]
     wanted = [item for item in items if not isinstance(item, SourceObject)]
@@ -40,7 +40,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
 
 def dry_run(requests: Sequence[Request], context: Context) -> int:
     """Say what would be done."""
-    asked = ask(requests, context.store(), cache_root(), context.trees())
+    asked = ask(requests, context.store(), cache_root(), context.trees(), context.budget)
     wanted = [target.item for target in asked.wanted if isinstance(target.item, DrvOutput)]
     plan = make_plan(asked.graph, wanted, context.ledger())
     rows = [{"name": step_name(asked.graph[drv]), "kind": step_kind(asked.graph[drv])} for drv in plan.todo]

@@ -98,6 +98,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     link.add_argument("--out-link", metavar="PATH", help="the link to the result (result)")
     link.add_argument("--no-link", action="store_true", help="make no link")
     parser.add_argument("--trace", metavar="FILE", help="write every event as a line of JSON")
+    from kiln.budgets import budget_option
+
+    budget_option(parser)
 
 
 def _jobs(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from kiln.budgets import budget_option
 from kiln.buildfiles import build_files
 from kiln.console import escape
 from kiln.context import Context
@@ -21,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="*", metavar="FILE", help="build files, std/MODULE or std; by default every *.kiln below here"
     )
     parser.add_argument("--offline", action="store_true", help="fetch no remote module")
+    budget_option(parser, "a test")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -48,7 +50,7 @@ def _verdicts(file: str, context: Context) -> list[Verdict]:
     from kiln.interpreter.opening import open_module
 
     program, module = open_module(file, context.trees())
-    return Evaluator(program, LateHost(context)).run_tests(module)
+    return Evaluator(program, LateHost(context), context.budget).run_tests(module)
 
 
 def _problem(verdict: Verdict, context: Context) -> Problem:

@@ -1,0 +1,201 @@
+"""Budgets end what takes too long or too much, and data that is deep ends in a result or in a clear error."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from kiln.interpreter.evaluate.budget import Budget
+from kiln.interpreter.evaluate.evaluator import EvaluationError, Evaluator
+from kiln.interpreter.modules import Loader
+from kiln.lang.report import render
+from tests.soundness.oracle import NoSources
+
+ROOT = "/soundness/case.kiln"
+
+ENDLESS = """\
+fn tree(n: Int) -> Int =
+  if n == 0 then 0 else tree(n - 1) + tree(n - 1);
+let recursion = tree(200);
+let looping = length([a + b for a in range(100_000) for b in range(100_000)]);
+let folding = fold(range(1_000_000), 0, fn(a, b) => a + fold(range(1_000), 0, fn(c, d) => c + d));
+let sieve = length([0 for a in range(100_000) for b in range(100_000) if a + b < 0]);
+let ordinary = 1 + 1;
+set Members() { one: Int = tree(200); two = 2; }
+let member = Members().one;
+test "endless" = tree(200) == 0;
+test "ordinary" = ordinary == 2;
+test "again endless" = Members().one == 0;
+test "again ordinary" = Members().two == 2;
+"""
+
+
+def evaluator(text: str, budget: Budget | None = None) -> Evaluator:
+    return Evaluator(Loader(texts={ROOT: text}).load(ROOT, "case.kiln"), NoSources(), budget)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [("recursion", {1, 2}), ("looping", {4}), ("folding", {5}), ("sieve", {6}), ("member", {1, 2})],
+)
+def test_what_is_endless_ends_at_the_line_that_ran(name: str, lines: set[int]) -> None:
+    endless = evaluator(ENDLESS, Budget(0.2))
+    with pytest.raises(EvaluationError) as raised:
+        endless.value(ROOT, name)
+    report = raised.value.report
+    assert report.code == "K0418" and "0.2 seconds" in report.title
+    assert report.place is not None and report.place.position()[0] in lines
+    assert "Python" not in render(report) and ".py" not in render(report)
+
+
+def test_each_test_has_a_budget_and_the_others_still_run() -> None:
+    verdicts = evaluator(ENDLESS, Budget(0.2)).run_tests(ROOT)
+    assert [verdict.report and verdict.report.code for verdict in verdicts] == ["K0418", None, "K0418", None]
+
+
+def test_a_budget_is_for_all_that_is_asked() -> None:
+    spent = evaluator(ENDLESS, Budget(0.2))
+    for name in ("recursion", "folding"):
+        with pytest.raises(EvaluationError):
+            spent.value(ROOT, name)
+    with pytest.raises(EvaluationError, match="K0418"):
+        spent.value(ROOT, "looping")
+
+
+def test_wherever_in_a_loop_it_ends_the_line_is_known() -> None:
+    """The jump back of a loop has no line in Python's tables."""
+    for step in range(20):
+        with pytest.raises(EvaluationError) as raised:
+            evaluator(ENDLESS, Budget(0.02 + 0.001 * step)).value(ROOT, "sieve")
+        place = raised.value.report.place
+        assert place is not None and place.position()[0] == 6
+
+
+def test_memory_has_a_bound() -> None:
+    text = (
+        'let long = fold(range(60), "x", fn(a, b) => a ++ a);\nlet list = fold(range(60), [1], fn(a, b) => a ++ a);\n'
+    )
+    text += "let many = [[a, a] for a in range(1_000_000_000)];\n"
+    for name in ("long", "list", "many"):
+        with pytest.raises(EvaluationError) as raised:
+            evaluator(text, Budget(60, 64)).value(ROOT, name)
+        assert raised.value.report.code in ("K0413", "K0418")
+        assert raised.value.report.place is not None
+
+
+def test_what_fits_is_not_disturbed() -> None:
+    roomy = evaluator(ENDLESS, Budget(60, 1000))
+    assert [roomy.value(ROOT, "ordinary") for _ in range(50)] == [2] * 50
+    assert threading.active_count() == 1
+
+
+def test_a_short_budget_never_hangs() -> None:
+    """Whenever the exception comes, near the end above all, there is a result or the error."""
+    text = "let x = fold(range(20_000), 0, fn(a, b) => a + b);\n"
+    for step in range(60):
+        short = evaluator(text, Budget(0.0005 * (step + 1)))
+        try:
+            assert short.value(ROOT, "x") == 199990000
+        except EvaluationError as error:
+            assert error.report.code == "K0418"
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1,", "1,x", "1,0", "nan", "inf", "1,2,3"])
+def test_what_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Budget.parse(text)
+
+
+def test_the_option(home) -> None:
+    with open(os.path.join(home.work, "endless.kiln"), "w", encoding="utf-8") as file:
+        file.write(ENDLESS)
+    for words in (
+        ["eval", "endless.kiln#recursion"],
+        ["eval", "--expr", "length([0 for a in range(100000) for b in range(1000) if a + b < 0])"],
+        ["test", "endless.kiln"],
+        ["realise", "endless.kiln#recursion"],
+    ):
+        assert "error[K0418]" in home.kiln(*words, "--budget", "0.2,900").expect(3).err
+    wrong = home.kiln("eval", "endless.kiln#ordinary", "--budget", "soon").expect(2).err
+    assert "SECONDS" in wrong and "'soon'" in wrong
+
+
+# ---- deep data ----------------------------------------------------------------------------------
+
+DEEP = """\
+pub type Chain = | End | Link(n: Int, rest: Chain);
+pub type Tree = | Leaf | Node(children: List(Tree));
+fn down(n: Int) -> Int = if n == 0 then 0 else 1 + down(n - 1);
+fn lets(n: Int) -> Int = let a = n - 1; let b = if a == 0 then 0 else lets(a); b + 1;
+fn even(n: Int) -> Bool = if n == 0 then true else odd(n - 1);
+fn odd(n: Int) -> Bool = if n == 0 then false else even(n - 1);
+fn chain(n: Int) -> Chain = fold(range(n), End, fn(rest, i) => Link(i, rest));
+fn long(c: Chain) -> Int = match c { End => 0, Link(_, rest) => 1 + long(rest) };
+fn tree(n: Int) -> Tree = fold(range(n), Leaf, fn(t, i) => Node([t]));
+fn options(n: Int) -> List(Option(Int)) = [if i % 2 == 0 then Some(i) else None for i in range(n)];
+let million = length([i * 2 for i in range(1_000_000)]);
+let joined = size(join([to_str(i) for i in range(200_000)], separator = ","));
+let recursion = down(100_000);
+let locals = lets(100_000);
+let mutual = even(100_000);
+let walked = long(chain(100_000));
+let same = chain(100_000) == chain(100_000);
+let other = chain(100_000) == chain(100_001);
+let trees = tree(50_000) == tree(50_000);
+let distinct = length(unique(options(20_000)));
+let endless = down(-1);
+let shown = chain(100_000);
+let written = to_str([tree(2_000)]);
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("million", 1_000_000),
+        ("joined", 1_288_889),
+        ("recursion", 100_000),
+        ("locals", 100_000),
+        ("mutual", True),
+        ("walked", 100_000),
+        ("same", True),
+        ("other", False),
+        ("trees", True),
+        ("distinct", 10_001),
+        ("endless", "K0401"),
+    ],
+)
+def test_deep_data(name: str, value: object) -> None:
+    try:
+        found: object = evaluator(DEEP).value(ROOT, name)
+    except EvaluationError as error:
+        found = error.report.code
+    assert found == value
+
+
+@pytest.mark.parametrize("name", ["shown", "written"])
+def test_deep_data_is_shown_or_refused(name: str) -> None:
+    deep = evaluator(DEEP)
+    for show in (deep.show, deep.json):
+        try:
+            assert len(show(deep.value(ROOT, name))) > 1000
+        except EvaluationError as error:
+            assert error.report.code in ("K0401", "K0417")
+
+
+def test_deep_text_is_refused_or_works() -> None:
+    for text in (
+        "let x = " + "let a = 1; " * 100_000 + "a;",
+        "let x = " + "[" * 50_000 + "]" * 50_000 + ";",
+        "let x: " + "List(" * 50_000 + "Int" + ")" * 50_000 + " = [];",
+        "let x = " + "1 + " * 50_000 + "1;",
+        "let x = " + "-" * 50_000 + "1;",
+        "fn f(x: Int) -> Int = " + "f(" * 20_000 + "x" + ")" * 20_000 + ";",
+        "let x = match 1 { " + "(" * 20_000 + "_" + ")" * 20_000 + " => 1 };",
+        'let x = "' + '%{"' * 5_000 + '"}' * 5_000 + '";',
+    ):
+        from tests.soundness.oracle import judge
+
+        assert judge(text + "\n").fault is None
