@@ -42,7 +42,7 @@ class Ledger:
         made = self._realised({resolved for found in tried.values() for resolved, _ in found})
         ways: dict[DrvDigest, list[Known]] = {}
         for drv, found in tried.items():
-            known = [_known(pins, made[resolved]) for resolved, pins in found if resolved in made]
+            known = [_known(pins, one) for resolved, pins in found for one in made.get(resolved, ())]
             if known:
                 ways[drv] = known
         return ways
@@ -51,18 +51,25 @@ class Ledger:
         return bool(self._store.pin([item.id]))
 
     def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
-        """Each output of a resolved derivation that is there, and is pinned; the first candidate of several."""
-        return self._realised([resolved]).get(resolved, {})
+        """The outputs of a resolved derivation that are there, and are pinned: those of one build, if it had several."""
+        return next(iter(self._realised([resolved]).get(resolved, ())), {})
 
-    def _realised(self, wanted: Iterable[ResolvedDigest]) -> dict[ResolvedDigest, dict[OutputName, Realised]]:
+    def _realised(self, wanted: Iterable[ResolvedDigest]) -> dict[ResolvedDigest, list[dict[OutputName, Realised]]]:
+        """For each, what each of its builds made, the one of which most is there first.
+
+        Outputs of two builds are never put together: one may refer to the other as its own build made it.
+        """
         claims = self._store.claims_for_many(wanted)
         infos = self._store.pin({item.claim.object for found in claims.values() for item in found})
-        realised: dict[ResolvedDigest, dict[OutputName, Realised]] = {}
+        realised: dict[ResolvedDigest, list[dict[OutputName, Realised]]] = {}
         for resolved, found in claims.items():
+            builds: dict[EnvelopeDigest, dict[OutputName, Realised]] = {}
             for claim, witness, _ in found:
                 if claim.object in infos:
-                    outputs = realised.setdefault(resolved, {})
-                    outputs.setdefault(claim.output, Realised(infos[claim.object], witness.envelope))
+                    made = Realised(infos[claim.object], witness.envelope)
+                    builds.setdefault(witness.envelope, {}).setdefault(claim.output, made)
+            if builds:
+                realised[resolved] = sorted(builds.values(), key=len, reverse=True)
         return realised
 
     def evidence(self, item: DrvOutput, made: ObjectId) -> EnvelopeDigest | None:
