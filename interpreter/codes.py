@@ -34,6 +34,12 @@ CODES: dict[str, tuple[str, str]] = {
         "A derivation names a builder that is part of Kiln, in a version or with options that this Kiln doesn't "
         "know. Another version made it: use that one, or realise the target from its build file.",
     ),
+    "K0456": (
+        "a build gives another result each time",
+        "Something that is needed was made from an earlier result of this build, which is gone, and building it again "
+        "keeps giving another. A closure never mixes two results of one derivation, so nothing was put together. What "
+        "was built is kept: the same command may well succeed. `kiln reproduce` shows what differs.",
+    ),
     "K0650": (
         "a replay lacks something",
         "`kiln reproduce` works from envelopes alone: the target's and those of everything it was built from, as "

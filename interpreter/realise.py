@@ -26,6 +26,7 @@ from kiln.interpreter.derivation import (
     Step,
     resolve,
 )
+from kiln.interpreter.errors import RealiseError
 from kiln.interpreter.events import (
     Planned,
     StepFailed,
@@ -66,11 +67,17 @@ class Tally:
         self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
 
 
-class _Mixed(Exception):
-    """A result that differs from what taken derivations were made from."""
+class TwoResults(RealiseError):
+    """A result that differs from what taken derivations were made from; `users` are those."""
 
-    def __init__(self, users: set[DrvDigest]) -> None:
-        super().__init__("two results of one derivation")
+    code = "K0456"
+
+    def __init__(self, step: Step, users: set[DrvDigest]) -> None:
+        super().__init__(
+            f"{step_name(step)} came out differently each time, and what else is needed was made from another result",
+            place=step.place,
+            help="make the build reproducible, or run the command again: what was built is kept",
+        )
         self.users = users
 
 
@@ -88,7 +95,7 @@ def realise(
         plan = make_plan(graph, targets, workshop.ledger, distrust)
         workshop.emit(Planned(len(plan.todo), len(plan.taken)))
         outcome = _run(workshop, graph, plan, tally, keep_going) if plan.todo else Outcome()
-        mixed = [cause for cause in outcome.failed.values() if isinstance(cause, _Mixed)]
+        mixed = [cause for cause in outcome.failed.values() if isinstance(cause, TwoResults)]
         if not mixed or tally.replanned == _REPLANS:
             break
         tally.replanned += 1
@@ -176,14 +183,12 @@ class _Runner:
         self._workshop.emit(StepFinished(drv, name, kind, verdict, time.time() - began, paths))
         with self._lock:
             self._tally.count(verdict)
+            self._pin(step, made)
 
     def _make(self, step: Step) -> Made:
         if isinstance(step, FetchStep):
-            made = make(self._workshop, Making(step.digest, step.fixed, step.sources, place=step.place))
-        else:
-            made = self._build(step)
-        self._pin(step.digest, made)
-        return made
+            return make(self._workshop, Making(step.digest, step.fixed, step.sources, place=step.place))
+        return self._build(step)
 
     def _build(self, step: BuildStep) -> Made:
         recipe = self._resolve(step)
@@ -208,10 +213,10 @@ class _Runner:
                 found[made] = envelope
         return found
 
-    def _pin(self, drv: DrvDigest, made: Made) -> None:
-        with self._lock:
-            for output, realised in made.outputs.items():
-                item, result = DrvOutput(drv, output), SourceObject(realised.info.id, realised.info.name)
-                if self._plan.pins.setdefault(item, result) != result:
-                    raise _Mixed(self._plan.pinned_by.get(item, set()))
-                self._evidence[result.id] = realised.envelope
+    def _pin(self, step: Step, made: Made) -> None:
+        """Guarded by `_lock`. Raises TwoResults."""
+        for output, realised in made.outputs.items():
+            item, result = DrvOutput(step.digest, output), SourceObject(realised.info.id, realised.info.name)
+            if self._plan.pins.setdefault(item, result) != result:
+                raise TwoResults(step, self._plan.pinned_by.get(item, set()))
+            self._evidence[result.id] = realised.envelope

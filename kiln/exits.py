@@ -27,6 +27,7 @@ _EXACT = {
     "K0453": Exit.BUILD,
     "K0454": Exit.MACHINE,
     "K0455": Exit.BUILD,
+    "K0456": Exit.BUILD,
     "K0501": Exit.HASH,
     "K0502": Exit.LANGUAGE,
     "K0504": Exit.MACHINE,
