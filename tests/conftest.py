@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 
 import pytest
 
@@ -19,6 +20,9 @@ _ROOM = pytest.StashKey[str]()
 
 
 def pytest_configure(config):
+    # A shell's background job ignores Ctrl-C, and so would all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if VARIABLE not in os.environ:
         config.stash[_ROOM] = open_room()
 
