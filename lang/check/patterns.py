@@ -17,7 +17,7 @@ from kiln.lang.check.failure import failure
 from kiln.lang.check.infos import ConInfo, VariantInfo
 from kiln.lang.check.lookup import meaning, type_of_label
 from kiln.lang.check.subsume import subsume
-from kiln.lang.check.types import BOOL, INT, STR, Fn, TVar, Type, instantiate, list_of, option_of, prune
+from kiln.lang.check.types import BOOL, INT, STR, Fn, Rec, Row, TVar, Type, instantiate, list_of, option_of, prune
 from kiln.lang.syntax import ast
 
 Use: TypeAlias = Literal["let", "match", "for"]
@@ -125,6 +125,8 @@ def _places(p: ast.PCon, con: ConInfo) -> list[int]:
 
 def _record(body: Body, env: Env, p: ast.PRecord, t: Type, bound: dict[str, ast.Pattern]) -> core.CorePattern:
     fields: dict[str, core.CorePattern] = {}
+    if not p.fields:
+        body.equal(p, Rec(Row({}, TVar("row"))), t, "what this pattern takes")
     for f in p.fields:
         label = f.label.text
         if label in fields:
