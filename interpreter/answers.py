@@ -119,17 +119,16 @@ def fingerprint() -> bytes:
     home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     rows: list[tuple[str, int, int]] = []
     for folder in ("interpreter", "lang", "stdlib", "store"):
-        for name in _code_files(os.path.join(home, folder)):
-            info = os.stat(name)
-            rows.append((os.path.relpath(name, home), info.st_size, info.st_mtime_ns))
+        for name, info in _code_files(os.path.join(home, folder)):
+            rows.append((name[len(home) + 1 :], info.st_size, info.st_mtime_ns))
     return blake3(msgpack.packb(sorted(rows))).digest()
 
 
-def _code_files(folder: str) -> Iterable[str]:
+def _code_files(folder: str) -> Iterable[tuple[str, os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith((".py", ".kiln", ".lark")):
-                yield entry.path
+                yield entry.path, entry.stat()
             elif entry.is_dir() and entry.name != "__pycache__":
                 yield from _code_files(entry.path)
 
