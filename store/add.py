@@ -8,16 +8,18 @@ from contextlib import contextmanager
 
 from kiln.store.commit import Staged
 from kiln.store.digest import ObjectId
-from kiln.store.disk import disk_errors, open_directory
+from kiln.store.disk import FULL, disk_errors, open_directory
 from kiln.store.errors import Refused
 from kiln.store.info import ObjectInfo, sorted_references
-from kiln.store.ingest import CaseCollision, Copy, Ingested, Measure, Normalise, ingest, show_path
+from kiln.store.ingest import CaseCollision, Copy, Ingested, Measure, Normalise, Recall, check_same, ingest, show_path
 from kiln.store.manifest import object_id
 from kiln.store.meta import ObjectMeta, kind_of
 from kiln.store.patch import split
 from kiln.store.paths import check_name
 from kiln.store.session import Session
+from kiln.store.sourcememo import SourceMemo
 from kiln.store.tree import Select, remove_tree
+from kiln.store.trash import to_trash
 
 Known = Callable[[ObjectInfo], bool]
 
@@ -57,35 +59,62 @@ def stage_copy(
     references: Iterable[ObjectId],
     select: Select | None,
     known: Known,
+    memo: SourceMemo | None = None,
 ) -> tuple[Staged | ObjectInfo, tuple[CaseCollision, ...]]:
-    """Read the source; copy it only if the store does not have it.
+    """Copy a source, reading it once, unless the store has it already.
 
-    Raises Refused when it changed between the two, or holds what an object cannot.
+    What is remembered of the source tells at the price of a stat for each file; what is not, when the copy is
+    made, which then goes. Raises Refused when a file changed meanwhile, or it holds what an object cannot.
     """
     check_name(name)
+    refs = tuple(references)
     folder, entry = split(source)
     with _reading(source):
         parent_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            seen = ingest(parent_fd, entry, Measure(), select=select)
-            meta = make_meta(seen, name, references)
-            if known(meta.info):
-                return meta.info, seen.collisions
-            target = session.fresh("copy-")
-            visitor = Copy(session.fd, target.encode(), session.layout.owner)
-            try:
-                copied = ingest(parent_fd, entry, visitor, select=select)
-            finally:
-                visitor.close()
+            if memo is not None and memo.is_known():
+                seen = ingest(parent_fd, entry, Recall(memo), select=select)
+                memo.save()
+                meta = make_meta(seen, name, refs)
+                if known(meta.info):
+                    return meta.info, seen.collisions
+            return _copy(session, parent_fd, entry, name, refs, select, known, memo)
         finally:
             os.close(parent_fd)
-    if copied.manifest.root != seen.manifest.root:
-        raise Refused(
-            "a source changed while it was being read",
-            found=show_path(os.fsencode(source)),
-            help="stop what writes it, then run the same command again",
-        )
-    return Staged(meta, session.path, target.encode()), seen.collisions
+
+
+def _copy(
+    session: Session,
+    parent_fd: int,
+    entry: bytes,
+    name: str,
+    references: tuple[ObjectId, ...],
+    select: Select | None,
+    known: Known,
+    memo: SourceMemo | None,
+) -> tuple[Staged | ObjectInfo, tuple[CaseCollision, ...]]:
+    target = session.fresh("copy-").encode()
+    visitor = Copy(session.fd, target, session.layout.owner, memo)
+    try:
+        copied = ingest(parent_fd, entry, visitor, select=select)
+        check_same(parent_fd, entry, visitor.facts, select)
+    except BaseException as error:
+        remove_tree(session.fd, target)
+        if isinstance(error, OSError) and error.errno in FULL:
+            seen = ingest(parent_fd, entry, Measure(), select=select)
+            info = make_meta(seen, name, references).info
+            if known(info):
+                return info, seen.collisions
+        raise
+    finally:
+        visitor.close()
+    if memo is not None:
+        memo.save()
+    meta = make_meta(copied, name, references)
+    if known(meta.info):
+        to_trash(session.layout, session.fd, target)  # Unlinking many files takes longer than all the rest.
+        return meta.info, copied.collisions
+    return Staged(meta, session.path, target), copied.collisions
 
 
 @contextmanager
@@ -98,5 +127,9 @@ def _reading(source: str) -> Iterator[None]:
             raise Refused(
                 "a source cannot be read",
                 expected="files and directories that this user can read",
-                found=f"{error.strerror}: {error.filename!r} in {source!r}",
+                found=f"{error.strerror}: {_shown(error.filename)} in {source!r}",
             ) from error
+
+
+def _shown(path: object) -> str:
+    return show_path(path) if isinstance(path, bytes) else repr(path)

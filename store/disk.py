@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kiln.store.errors import NoSpace, StoreError
 
 _RENAME_NOREPLACE = 1
+_SYNC_WRITE = 2
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system answers when a disk, a quota or the limit on file sizes is used up."""
 _libc: Any = None
@@ -41,6 +42,18 @@ def _call(function: str, *arguments: object) -> None:
 def sync_filesystem(fd: int) -> None:
     """Write out everything of the file system that `fd` lies on. Raises OSError when any write-back failed."""
     _call("syncfs", fd)
+
+
+def start_writing(fd: int, offset: int, length: int) -> None:
+    """Have the kernel begin to write a range of a file out, without waiting; a hint, and never an error."""
+    with suppress(OSError, AttributeError):
+        _call("sync_file_range", fd, _off64(offset), _off64(length), _SYNC_WRITE)
+
+
+def _off64(number: int) -> object:
+    import ctypes
+
+    return ctypes.c_int64(number)
 
 
 def rename_new(source_fd: int, source: bytes, target_fd: int, target: bytes) -> None:

@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 
 from blake3 import blake3
 
+from kiln.store.bigcopy import copy_big
 from kiln.store.digest import BlobDigest
 from kiln.store.disk import open_directory, write_all
 from kiln.store.errors import Refused
@@ -28,6 +29,7 @@ from kiln.store.failpoint import failpoint
 from kiln.store.layout import Owner
 from kiln.store.manifest import DirNode, Entry, FileNode, LinkNode, Manifest, ManifestBuilder, Node
 from kiln.store.paths import HASH_CHARS
+from kiln.store.sourcememo import SourceMemo, now, pack_facts
 from kiln.store.tree import Event, Select, Step, chmod_at, make_enterable, walk
 
 CHUNK = 1 << 20
@@ -92,7 +94,7 @@ def ingest(
                 visitor.enter(event)
                 open_entries.append([])
             case Step.FILE:
-                node = visitor.file(event)
+                node = _named(visitor.file, event)
                 size += node.size
                 open_entries[-1].append((event.name, node))
             case Step.LINK:
@@ -108,6 +110,15 @@ def ingest(
                 raise _refused_kind(event)
     top = open_entries[0][0][1]
     return Ingested(builder.finish(top), top, size, tuple(collisions))
+
+
+def _named(read: Callable[[Event], FileNode], event: Event) -> FileNode:
+    """What is read of a file; an error names its whole path and not its last component."""
+    try:
+        return read(event)
+    except OSError as error:
+        error.filename = event.path or event.name
+        raise
 
 
 def _refused_kind(event: Event) -> Refused:
@@ -192,6 +203,44 @@ class Measure:
         pass
 
 
+class Recall(Measure):
+    """Read only, and only what is not remembered as it is (see `sourcememo`)."""
+
+    def __init__(self, memo: SourceMemo) -> None:
+        super().__init__()
+        self._memo = memo
+        memo.begin()
+
+    def enter(self, event: Event) -> None:
+        self._memo.enter(event.path, os.fstat(event.fd).st_dev)
+
+    def file(self, event: Event) -> FileNode:
+        facts = os.stat(event.name, dir_fd=event.fd, follow_symlinks=False)
+        if not event.path:
+            self._memo.enter(b"", facts.st_dev)
+        node = self._memo.recall(event.name, facts)
+        if node is None:
+            node = self._read(event)
+        if not event.path:
+            self._memo.leave()
+        return node
+
+    def _read(self, event: Event) -> FileNode:
+        read_at = now()
+        fd, before = open_regular(event)
+        try:
+            size, digest = hash_file(fd, before.st_size, event.path)
+            _check_unchanged(before, os.fstat(fd), size, event.path)
+        finally:
+            os.close(fd)
+        node = FileNode(size, digest, bool(before.st_mode & 0o111))
+        self._memo.note(event.name, before, node, read_at)
+        return node
+
+    def leave(self, event: Event) -> None:
+        self._memo.leave()
+
+
 class Normalise:
     """In place. The tree must be one that nobody else writes."""
 
@@ -249,9 +298,13 @@ class Copy:
 
     prepare: Callable[[int, bytes], None] | None = None
 
-    def __init__(self, target_fd: int, target: bytes, owner: Owner) -> None:
+    def __init__(self, target_fd: int, target: bytes, owner: Owner, memo: SourceMemo | None = None) -> None:
         self._target = target
         self._owner = owner
+        self._memo = memo
+        self.facts: dict[bytes, bytes] = {}
+        if memo is not None:
+            memo.begin()
         self._fd = os.dup(target_fd)
         os.set_inheritable(self._fd, False)
 
@@ -267,14 +320,22 @@ class Copy:
         os.close(self._fd)
         self._fd = inner
         self._owner.take(inner)
+        facts = os.fstat(event.fd)
+        self.facts[event.path] = pack_facts(facts)
+        if self._memo is not None:
+            self._memo.enter(event.path, facts.st_dev)
 
     def file(self, event: Event) -> FileNode:
+        read_at = now()
         fd, before = open_regular(event)
         try:
             executable = bool(before.st_mode & 0o111)
             out = os.open(self._name(event), _MAKE, 0o600, dir_fd=self._fd)
             try:
-                size, digest = hash_file(fd, before.st_size, event.path, None, out)
+                if before.st_size >= MANY_THREADS:
+                    size, digest = copy_big(fd, out)
+                else:
+                    size, digest = hash_file(fd, before.st_size, event.path, None, out)
                 finish_file(out, executable, self._owner)
             finally:
                 os.close(out)
@@ -282,7 +343,20 @@ class Copy:
         finally:
             os.close(fd)
         failpoint("ingest:file-copied")
-        return FileNode(size, digest, executable)
+        self.facts[event.path] = pack_facts(before)
+        node = FileNode(size, digest, executable)
+        if self._memo is not None:
+            self._note(event, before, node, read_at)
+        return node
+
+    def _note(self, event: Event, facts: os.stat_result, node: FileNode, read_at: int) -> None:
+        assert self._memo is not None
+        if event.path:
+            self._memo.note(event.name, facts, node, read_at)
+            return
+        self._memo.enter(b"", facts.st_dev)
+        self._memo.note(event.name, facts, node, read_at)
+        self._memo.leave()
 
     def link(self, event: Event) -> LinkNode:
         node = _read_link(event, None)
@@ -295,6 +369,24 @@ class Copy:
         outer = os.open(b"..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
         os.close(self._fd)
         self._fd = outer
+        if self._memo is not None:
+            self._memo.leave()
+
+
+def check_same(parent_fd: int, top: bytes, facts: dict[bytes, bytes], select: Select | None) -> None:
+    """That nothing changed since a `Copy` read it: what was copied is then the tree as it was at one moment.
+
+    Raises Refused, naming what changed, and OSError.
+    """
+    for event in walk(parent_fd, top, select=select):
+        if event.step in (Step.ENTER, Step.FILE):
+            found = (
+                os.fstat(event.fd)
+                if event.step is Step.ENTER
+                else os.stat(event.name, dir_fd=event.fd, follow_symlinks=False)
+            )
+            if facts.get(event.path) != pack_facts(found):
+                raise _changed(event.path)
 
 
 def _check_unchanged(before: os.stat_result, after: os.stat_result, size: int, path: bytes) -> None:
@@ -304,11 +396,15 @@ def _check_unchanged(before: os.stat_result, after: os.stat_result, size: int, p
         after.st_ctime_ns,
     )
     if not same or size != before.st_size:
-        raise Refused(
-            "a file changed while it was being read",
-            found=show_path(path),
-            help="stop what writes it, then run the same command again",
-        )
+        raise _changed(path)
+
+
+def _changed(path: bytes) -> Refused:
+    return Refused(
+        "a source changed while it was being read",
+        found=show_path(path or b"."),
+        help="stop what writes it, then run the same command again",
+    )
 
 
 def _read_link(event: Event, feed: Feed | None) -> LinkNode:

@@ -71,12 +71,13 @@ class Store(RecordKeeping, Upkeep):
         """Add a file, directory or symlink as it is, without scanning it.
 
         With `move` the source is taken (normalised where it lies, on the store's file system, then renamed);
-        without, it is only read, and nothing is written when the store has it already. `select(path, is_dir)`
-        chooses what of a directory is taken. Raises Refused (the file is named), BadName, NotInStore (a
-        reference), NoSpace, StoreLocked, StoreError.
+        without, it is only read, and not even that when it is what it was when it was last added.
+        `select(path, is_dir)` chooses what of a directory is taken. Raises Refused (the file is named), BadName,
+        NotInStore (a reference), NoSpace, StoreLocked, StoreError.
         """
         from kiln.store.add import stage_copy, stage_moved
         from kiln.store.commit import Records, Staged
+        from kiln.store.sourcememo import SourceMemo
 
         wanted = tuple(references)
         self._check_references(wanted)
@@ -85,7 +86,8 @@ class Store(RecordKeeping, Upkeep):
         if move and select is None:
             staged, collisions = stage_moved(session, source, name, wanted)
         else:
-            staged, collisions = stage_copy(session, source, name, wanted, select, self._is_present)
+            remembered = SourceMemo(self.memo(), source)
+            staged, collisions = stage_copy(session, source, name, wanted, select, self._is_present, remembered)
         for collision in collisions if on_collision is not None else ():
             assert on_collision is not None
             on_collision(collision)

@@ -70,7 +70,7 @@ def walk(
     if kind is not Step.ENTER:
         yield Event(kind, parent_fd, name, b"")
         return
-    fd = _enter(parent_fd, name, prepare)
+    fd = _enter(parent_fd, name, b"", prepare)
     try:
         frame = _Frame(fd, name, b"", _listing(fd))
         above: list[_Frame] = []
@@ -84,7 +84,7 @@ def walk(
                 if kind is not Step.ENTER:
                     yield Event(kind, fd, child, path)
                     continue
-                inner = _enter(fd, child, prepare)
+                inner = _enter(fd, child, path, prepare)
                 os.close(fd)
                 fd = inner
                 above.append(frame)
@@ -105,10 +105,14 @@ def walk(
         os.close(fd)
 
 
-def _enter(fd: int, name: bytes, prepare: Callable[[int, bytes], None] | None) -> int:
-    if prepare is not None:
-        prepare(fd, name)
-    return open_directory(name, fd)
+def _enter(fd: int, name: bytes, path: bytes, prepare: Callable[[int, bytes], None] | None) -> int:
+    try:
+        if prepare is not None:
+            prepare(fd, name)
+        return open_directory(name, fd)
+    except OSError as error:
+        error.filename = path or name
+        raise
 
 
 def _listing(fd: int) -> list[tuple[bytes, Step]]:
