@@ -2,6 +2,9 @@
 
     read and parse, breadth first  ──►  order by imports  ──►  check, each after what it imports
 
+What was parsed and checked before, and all that it was made from is unchanged, is taken from the cache
+(`interpreter.caching`).
+
 A module's id is `std/x` for the library's and the absolute path for a file; messages show the path as the user
 wrote it. The prelude is an import of every other module. All reports of all modules are collected; a module that
 imports one with mistakes is not checked, so that each mistake is reported where it is, and once.
@@ -15,6 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from kiln import stdlib
+from kiln.interpreter.caching.modules import Entry, ModuleCache
 from kiln.interpreter.imports import (
     LOCK_MODULE,
     PRELUDE,
@@ -33,7 +37,6 @@ from kiln.interpreter.imports import (
     resolve,
 )
 from kiln.interpreter.program import Program, SourceFile
-from kiln.lang.check.check import check_module
 from kiln.lang.check.interface import Interface
 from kiln.lang.core import CoreModule, ModuleId
 from kiln.lang.report import CompileError, Place, Report
@@ -82,6 +85,10 @@ class Loader:
         self.reports: list[Report] = []
         self.sources: dict[str, BlobDigest] = {}
         self._loaded: dict[ModuleId, _Loaded] = {}
+        self._cache = ModuleCache()
+        self._entries: dict[ModuleId, Entry] = {}
+        self._typed: set[ModuleId] = set()
+        """Modules whose text stands in for a file: they come once, and are not kept."""
 
     def load(self, path: str, shown: str | None = None) -> Program:
         """The program of a build file, which messages call `shown`. Raises CompileError with every report."""
@@ -178,7 +185,15 @@ class Loader:
         except CompileError as error:
             return empty, error.reports
         self.sources[recorded] = blob_digest(data)
-        return parse_module(name, text if self._side is None else self._side.text_of(id, text))
+        text = text if self._side is None else self._side.text_of(id, text)
+        if path in self._texts:
+            self._typed.add(id)
+            return parse_module(name, text)
+        entry = self._cache.find(id, name, text)
+        if entry is None:
+            return parse_module(name, text)
+        self._entries[id] = entry
+        return entry.syntax, ()
 
     def _unsound(self, id: ModuleId) -> None:
         self._loaded[id] = self._loaded[id]._replace(sound=False)
@@ -227,11 +242,28 @@ class Loader:
             imports = {item.source: interfaces[item.target] for item in loaded.imports}
             if id != PRELUDE and PRELUDE in interfaces:
                 imports[PRELUDE] = interfaces[PRELUDE]
-            checked = check_module(loaded.module, id, imports)
-            self.reports += checked.reports
-            if not checked.reports:
-                cores[id], interfaces[id] = checked.core, checked.interface
+            core, interface, reports = self._checked(id, loaded.module, imports)
+            self.reports += reports
+            if not reports:
+                cores[id], interfaces[id] = core, interface
         return cores, interfaces
+
+    def _checked(
+        self, id: ModuleId, module: ast.Module, imports: Mapping[str, Interface]
+    ) -> tuple[CoreModule, Interface, tuple[Report, ...]]:
+        """What checking makes of a module, or made of it before."""
+        entry = self._entries.get(id)
+        if entry is not None:
+            found = self._cache.checked(entry, id, imports)
+            if found is not None:
+                return (*found, ())
+            module, _ = parse_module(module.path, module.text)  # only modules without a mistake have an entry
+        from kiln.lang.check.check import check_module  # dear to import, and not needed where nothing has changed
+
+        checked = check_module(module, id, imports)
+        if not checked.reports and id not in self._typed:
+            self._cache.keep(module, imports, checked.core, checked.interface)
+        return checked.core, checked.interface, checked.reports
 
 
 def _bytes(path: str, name: str) -> bytes | ImportMistake:

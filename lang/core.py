@@ -14,6 +14,7 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -392,6 +393,15 @@ class CoreDefault(NamedTuple):
 
 CoreDecl: TypeAlias = CoreFn | CoreLet | CoreSet | CoreTest | CoreDefault
 
+DeclKey: TypeAlias = tuple[str, ...]
+"""What a declaration is found by in its module: `(name,)`, `(type, label)` for a default, `()` for a test."""
+
+
+def decl_key(decl: CoreDecl) -> DeclKey:
+    if isinstance(decl, CoreTest):
+        return ()
+    return (decl.type_name, decl.label) if isinstance(decl, CoreDefault) else (decl.name,)
+
 
 @dataclass(frozen=True, slots=True)
 class CoreModule:
@@ -402,7 +412,7 @@ class CoreModule:
     """What messages show."""
     text: str
     imports: tuple[ModuleId, ...]
-    decls: tuple[CoreDecl, ...]
+    decls: Sequence[CoreDecl]
     exports: dict[str, str] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
     """The printed type of every top-level value, private ones too."""

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from kiln.interpreter.evaluate import runtime
 from kiln.interpreter.evaluate.builtins import EXTERNS, METHODS
 from kiln.interpreter.evaluate.compile import Compiler, Target
+from kiln.interpreter.evaluate.declarations import Declarations
 from kiln.interpreter.evaluate.emit import Writer, local, row
 from kiln.interpreter.evaluate.expressions import parameters
 from kiln.interpreter.evaluate.packages import LIBRARY_CODE, USER_CODE, Site
@@ -29,7 +30,6 @@ from kiln.interpreter.imports import is_library
 from kiln.lang.core import (
     BinaryOn,
     CoreDecl,
-    CoreDefault,
     CoreFn,
     CoreLet,
     CoreModule,
@@ -91,14 +91,7 @@ class Linker:
             "_get": self.get,
             **runtime.HELPERS,
         }
-        self._decls: dict[tuple[ModuleId, str], CoreDecl] = {}
-        self._defaults: dict[tuple[ModuleId, str, str], CoreDefault] = {}
-        for module in modules.values():
-            for decl in module.decls:
-                if isinstance(decl, CoreDefault):
-                    self._defaults[module.id, decl.type_name, decl.label] = decl
-                elif not isinstance(decl, CoreTest):
-                    self._decls[module.id, decl.name] = decl
+        self._decls = Declarations(modules)
         self._units: dict[tuple[str, ...], Unit] = {}
         self._cells: dict[int, Unit] = {}
         self._pieces: dict[str, _Piece] = {}
@@ -107,11 +100,11 @@ class Linker:
     # ---- finding units ------------------------------------------------------------------------
 
     def declaration(self, module: ModuleId, name: str) -> CoreDecl | None:
-        return self._decls.get((module, name))
+        return self._decls.named(module, name)
 
     def function(self, module: ModuleId, name: str) -> Unit:
         """The direct form of a function, or a set's constructor."""
-        decl = self._decls[module, name]
+        decl = self._decls.named(module, name)
         if isinstance(decl, CoreSet):
             write = lambda unit, to: _write_set(self, unit, to, decl)  # noqa: E731
             return self._unit(("set", module, name), "_s", module, decl.start, f"`{name}`", write)
@@ -121,23 +114,23 @@ class Linker:
 
     def wrapper(self, module: ModuleId, name: str) -> Unit:
         """The form of a function, or of a set's constructor, that is a value."""
-        decl = self._decls[module, name]
+        decl = self._decls.named(module, name)
         assert isinstance(decl, CoreFn | CoreSet)
         write = lambda unit, to: _write_wrapper(self, unit, to, decl)  # noqa: E731
         return self._unit(("wrap", module, name), "_w", module, decl.start, f"`{name}`", write)
 
     def let(self, module: ModuleId, name: str) -> Unit:
-        decl = self._decls[module, name]
+        decl = self._decls.named(module, name)
         assert isinstance(decl, CoreLet)
         return self._cell(("let", module, name), module, decl.start, f"`{name}`", decl.body)
 
     def default(self, module: ModuleId, type_name: str, label: str) -> Unit:
-        decl = self._defaults[module, type_name, label]
+        decl = self._decls.default(module, type_name, label)
         title = f"the default of `{type_name}.{label}`"
         return self._cell(("default", module, type_name, label), module, decl.start, title, decl.body)
 
     def parameter_default(self, module: ModuleId, name: str, place: int) -> Unit:
-        decl = self._decls[module, name]
+        decl = self._decls.named(module, name)
         assert isinstance(decl, CoreFn | CoreSet)
         param = decl.params[place]
         assert param.default is not None
@@ -145,7 +138,7 @@ class Linker:
         return self._cell(("param", module, name, str(place)), module, decl.start, title, param.default)
 
     def member(self, module: ModuleId, name: str, label: str) -> Unit:
-        decl = self._decls[module, name]
+        decl = self._decls.named(module, name)
         assert isinstance(decl, CoreSet)
         body = next(body for found, body in decl.members if found == label)
         write = lambda unit, to: _write_member(unit, to, decl, body)  # noqa: E731

@@ -49,7 +49,7 @@ def export(
         types,
         infos,
         frozenset(private),
-        _sources(module_id, infos, imports, source),
+        sources(module_id, infos, imports, source),
         module.doc,
     )
 
@@ -70,9 +70,10 @@ def _final(info: TypeInfo, world: World) -> TypeInfo:
     return info
 
 
-def _sources(
+def sources(
     module_id: ModuleId, infos: Mapping[str, TypeInfo], imports: Mapping[str, Interface], own: SourceText
 ) -> dict[ModuleId, SourceText]:
+    """The files that places in `infos` point into."""
     wanted = exported_modules(infos)
     found = {module_id: own}
     for interface in imports.values():

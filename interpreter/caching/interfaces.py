@@ -1,0 +1,190 @@
+"""Interfaces kept as bytes, and the digest of what an importer may depend on.
+
+Kept of an interface are its own values and declared types. The declared types of other modules that it leads to, and
+the texts that places point into, are taken from the interfaces of the module's imports when it is read, so that an
+entry holds no copy of what another file says. A type may hold places in another file all the same (the fields of
+a record type that was written in place there): such an entry stands for that file's very text, `pinned`.
+
+`surface_digest` is BLAKE3 of the interface without places and documentation: equal for two interfaces that no
+importer can tell apart, but in the places that a message shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final, NamedTuple
+
+from blake3 import blake3
+
+from kiln.interpreter.caching.flat import Damaged, Shape, Table
+from kiln.lang.check import infos, types
+from kiln.lang.check.export import sources
+from kiln.lang.check.infos import AliasInfo, RecordInfo, SetInfo, Site, TypeInfo, ValueInfo, VariantInfo
+from kiln.lang.check.interface import Interface, SourceText
+from kiln.lang.check.types import Con, Fn, Rec, Row, RowMap, Scheme, split_id
+from kiln.lang.check.world import OPTION
+from kiln.lang.core import ModuleId
+
+_INTERNED: Final = {
+    t.name: t for t in (types.INT, types.BOOL, types.STR, types.TEXT, types.PATH, types.TREE, types.FILE)
+}
+_INFOS: Final = (RecordInfo, VariantInfo, AliasInfo, SetInfo)
+
+
+def _con(name: str, args: tuple[Any, ...], alias: Con | None) -> Con:
+    plain = _INTERNED.get(name)
+    return plain if plain is not None and not args and alias is None else Con(name, args, alias)
+
+
+def _shape(kind: type[Any], names: Sequence[str]) -> Shape:
+    def parts(node: Any) -> list[object]:
+        return [getattr(node, name) for name in names]
+
+    return Shape(kind, parts, len(names), kind)
+
+
+_TUPLES: Final = [
+    types.Bound,
+    types.FnParam,
+    *sorted(
+        (
+            k
+            for k in vars(infos).values()
+            if isinstance(k, type) and hasattr(k, "_fields") and k.__module__ == infos.__name__
+        ),
+        key=lambda k: k.__name__,
+    ),
+]
+_SHAPES: Final = [
+    Shape(Con, lambda t: (t.name, t.args, t.alias), 3, _con),
+    _shape(Rec, ("row", "alias")),
+    _shape(Fn, ("params", "result", "alias")),
+    _shape(RowMap, ("constructor", "row")),
+    _shape(Scheme, ("vars", "type")),
+]
+_DECLARED: Final = [_shape(kind, [f.name for f in fields(kind)]) for kind in _INFOS]
+TYPES: Final = Table(_TUPLES, [*_SHAPES, _shape(Row, ("fields", "tail", "sites")), *_DECLARED])
+"""All that an interface holds."""
+
+
+def _without_doc(kind: type[Any]) -> Shape:
+    return _shape(kind, [f.name for f in fields(kind) if f.name not in ("doc", "site")])
+
+
+_SURFACE: Final = Table(
+    [k for k in _TUPLES if k not in (Site, ValueInfo)],
+    [
+        *_SHAPES,
+        Shape(Row, lambda row: (row.fields, row.tail), 2, Row),
+        Shape(Site, lambda site: (), 0, tuple),
+        Shape(ValueInfo, lambda v: (v.name, v.kind, v.scheme, v.params), 4, ValueInfo),
+        *[_without_doc(kind) for kind in _INFOS],
+    ],
+)
+"""The same without places and documentation; bytes to be hashed, never read."""
+
+
+class Stored(NamedTuple):
+    """An interface without what belongs to other modules."""
+
+    values: tuple[ValueInfo, ...]
+    types: dict[str, str]
+    own: dict[str, TypeInfo]
+    others: tuple[tuple[str, bool], ...]
+    """Declared types of other modules, and whether this one uses it as a recipe."""
+    order: tuple[str, ...]
+    private: frozenset[str]
+    doc: str | None
+    pinned: tuple[tuple[ModuleId, bytes], ...]
+
+
+def surface_digest(interface: Interface) -> bytes:
+    values = tuple(v for _, v in sorted(interface.values.items()))
+    named = tuple(sorted(interface.types.items()))
+    declared = tuple(sorted(interface.infos.items()))
+    return blake3(_SURFACE.pack((interface.module, values, named, declared), stable=True)).digest()
+
+
+def pack(interface: Interface) -> bytes | None:
+    """The bytes of an interface, or None: it has places in a file that it does not lead to."""
+    own: dict[str, TypeInfo] = {}
+    others: list[tuple[str, bool]] = []
+    for name, info in interface.infos.items():
+        if split_id(name)[0] == interface.module:
+            own[name] = info
+        else:
+            others.append((name, isinstance(info, RecordInfo) and info.recipe))
+    values = tuple(interface.values.values())
+    elsewhere = _elsewhere(interface.module, (values, own))
+    if any(module not in interface.sources for module in elsewhere):
+        return None
+    pinned = tuple((module, _text_digest(interface.sources, module)) for module in elsewhere)
+    stored = Stored(
+        values,
+        dict(interface.types),
+        own,
+        tuple(others),
+        tuple(interface.infos),
+        interface.private,
+        interface.doc,
+        pinned,
+    )
+    return TYPES.pack(tuple(stored))
+
+
+def unpack(data: bytes, module: ModuleId, source: SourceText, imports: Mapping[str, Interface]) -> Interface:
+    """The interface of a module whose imports have these. Raises Damaged, also where they are not what they were."""
+    stored = Stored(*TYPES.unpack(data))
+    known: dict[str, TypeInfo] = {"Option": OPTION}
+    for interface in imports.values():
+        known.update(interface.infos)
+    found: dict[str, TypeInfo] = dict(stored.own)
+    for name, recipe in stored.others:
+        if name not in known:
+            raise Damaged
+        found[name] = _recipe(known[name]) if recipe else known[name]
+    infos = {name: found[name] for name in stored.order}
+    texts = sources(module, infos, imports, source)
+    if any(_text_digest(texts, other) != digest for other, digest in stored.pinned):
+        raise Damaged
+    values = {value.name: value for value in stored.values}
+    return Interface(module, source.path, values, stored.types, infos, stored.private, texts, stored.doc)
+
+
+def _recipe(info: TypeInfo) -> TypeInfo:
+    return replace(info, recipe=True) if isinstance(info, RecordInfo) and not info.recipe else info
+
+
+def _text_digest(texts: Mapping[ModuleId, SourceText], module: ModuleId) -> bytes:
+    found = texts.get(module)
+    return b"" if found is None else blake3(found.text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _elsewhere(module: ModuleId, roots: Iterable[object]) -> list[ModuleId]:
+    """The other modules whose files the places in a tree point into, sorted."""
+    found: set[ModuleId] = set()
+    stack: list[Any] = list(roots)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Row) and node.sites:
+            found.update(site[0] for site in node.sites.values())
+        if isinstance(node, Site):
+            found.add(node.module)
+        else:
+            stack.extend(_parts(node))
+    return sorted(found - {module})
+
+
+def _parts(node: Any) -> Iterable[object]:
+    if isinstance(node, dict):
+        return node.values()
+    if isinstance(node, tuple):
+        return node
+    if isinstance(node, Row):
+        return (*node.fields.values(), node.tail)
+    shape = _BY_KIND.get(type(node))
+    return () if shape is None else shape.fields(node)
+
+
+_BY_KIND: Final = {shape.kind: shape for shape in (*_SHAPES, *_DECLARED)}

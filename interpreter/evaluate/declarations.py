@@ -1,0 +1,42 @@
+"""The declarations of a program, each found by its name.
+
+A module's names are gathered when the first of them is asked for. Declarations that were kept (`caching.core`)
+bring theirs along, and are read one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kiln.interpreter.caching.core import StoredDecls
+from kiln.lang.core import CoreDecl, CoreDefault, CoreModule, DeclKey, ModuleId, decl_key
+
+
+class Declarations:
+    def __init__(self, modules: Mapping[ModuleId, CoreModule]) -> None:
+        self._modules = modules
+        self._places: dict[ModuleId, dict[DeclKey, int]] = {}
+
+    def named(self, module: ModuleId, name: str) -> CoreDecl | None:
+        """A function, let or set."""
+        return self._found(module, (name,))
+
+    def default(self, module: ModuleId, type_name: str, label: str) -> CoreDefault:
+        """The default of a declared record's field, which the checker has seen."""
+        found = self._found(module, (type_name, label))
+        assert isinstance(found, CoreDefault)
+        return found
+
+    def _found(self, module: ModuleId, key: DeclKey) -> CoreDecl | None:
+        places = self._places.get(module)
+        if places is None:
+            places = self._places[module] = self._gathered(module)
+        place = places.get(key)
+        return None if place is None else self._modules[module].decls[place]
+
+    def _gathered(self, module: ModuleId) -> dict[DeclKey, int]:
+        if module not in self._modules:
+            return {}
+        decls = self._modules[module].decls
+        keys = decls.keys if isinstance(decls, StoredDecls) else [decl_key(decl) for decl in decls]
+        return {key: place for place, key in enumerate(keys)}
