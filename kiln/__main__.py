@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from kiln.console import Console
@@ -51,10 +52,19 @@ def _open_streams() -> None:
 def run(argv: list[str]) -> int:
     """Run one command; the exit code. Writes to stdout and stderr."""
     console = Console(json="--json" in argv)
-    try:
+
+    def command() -> int:
         from kiln.commands import dispatch
 
         return dispatch(argv, console)
+
+    return guarded(command, console)
+
+
+def guarded(command: Callable[[], int], console: Console) -> int:
+    """Run something to its exit code; what it raises is shown, and has a code of its own."""
+    try:
+        return command()
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else Exit.USAGE
     except KeyboardInterrupt:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from typing import NoReturn
 
-from kiln.console import Stop
+from kiln.console import Console, Stop
 from kiln.context import Context
 from kiln.interpreter.answers import Target
 from kiln.interpreter.asking import Request, recall_all
@@ -23,7 +25,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     from kiln.commands.making import make_requests
-    from kiln.interpreter.view import enter_view, exec_program
 
     requests = [Request.parse(args.target)]
     asked, plan = recall_all(requests, context.ledger(), cache_root()) or make_requests(requests, args, context)
@@ -35,8 +36,38 @@ def run(args: argparse.Namespace, context: Context) -> int:
     logical = f"{item.path}{program[len(store.physical(item.path)) :]}"
     store_dir = store.store_dir
     context.close()
+    _become(store_dir, logical, args.passed)
+
+
+_AGAIN = """
+import sys
+end = 2 + int(sys.argv[1])
+words, sys.path[:] = sys.argv[end:], sys.argv[2:end]
+from kiln.commands.run import resume
+resume(words)
+"""
+
+
+def _become(store_dir: str, program: str, args: list[str]) -> NoReturn:
+    """Become the program, with `/kiln/store` in sight. Raises NoView and OSError.
+
+    The kernel gives a user namespace only to a process of one thread (unshare(2)), and fetching leaves one behind:
+    then a fresh interpreter, which this process becomes, does it.
+    """
+    from kiln.interpreter.view import enter_view, exec_program
+
+    if len(os.listdir("/proc/self/task")) > 1:
+        words = [str(len(sys.path)), *sys.path, store_dir, program, *args]
+        os.execv(sys.executable, [sys.executable, "-c", _AGAIN, *words])
     enter_view(store_dir)
-    exec_program(logical, args.passed)
+    exec_program(program, args)
+
+
+def resume(words: list[str]) -> NoReturn:
+    """What the fresh interpreter does."""
+    from kiln.__main__ import guarded
+
+    sys.exit(guarded(lambda: _become(words[0], words[1], words[2:]), Console(command="run")))
 
 
 def _runnable(targets: list[Target]) -> Target:
