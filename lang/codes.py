@@ -69,7 +69,8 @@ Right:
         "an unknown type",
         """\
 The types that are always there are Int, Bool, Str, Text, Path, List, Map, Option, Out, Drv, Pkg, Kinds, Outs, Secret,
-Attestation, and the kinds Tree and File. A lower-case name is a type variable, which a signature brings in.
+Signer, Subject, Attestation, and the kinds Tree and File. A lower-case name is a type variable, which a signature
+brings in.
 
 Wrong:
     let name: String = "lua";
@@ -611,7 +612,7 @@ Right:
     "K0361": (
         "a method that isn't called",
         """\
-`file` and `dir` of an output take the path inside it.
+`file` and `dir` of an output take the path inside it, `with_subject` of an attestation the subject to add.
 
 Wrong:
     fn f(o: Out(Tree)) = o.file;
@@ -624,6 +625,8 @@ Right:
         """\
 Expressions and types can be nested 300 levels deep; chains of `let`, of operators and of `else if` count as one
 level, and may be of any length. Give inner parts names of their own.
+
+A type that is found, and not written, may be no larger than that either: declare types for parts of it.
 """,
     ),
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kiln.interpreter.derivation import Fixed, Limits, OutputSpec
+from kiln.interpreter.evaluate.attestations import KeySigner, SubjectOf, attest, secret, with_subject
 from kiln.interpreter.evaluate.derive import drv_of_spec, store_name
 from kiln.interpreter.evaluate.library import LIBRARY
 from kiln.interpreter.evaluate.mistakes import BadHash, FailCalled, Failure, LeavesOutput, OutsideDomain
@@ -310,12 +311,17 @@ def out_inside(out: OutValue, sub: str) -> OutValue:
     return out.inside(posixpath.normpath(sub))
 
 
-METHODS: Final[dict[str, Callable[..., Any]]] = {"Out.file": out_inside, "Out.dir": out_inside}
+METHODS: Final[dict[str, Callable[..., Any]]] = {
+    "Out.file": out_inside,
+    "Out.dir": out_inside,
+    "Attestation.with_subject": with_subject,
+}
 
 _PRELUDE: Final[dict[str, Callable[..., Any]]] = {
     "derive": derive, "pkg": pkg, "fetch_file": fetch_file, "unpack": unpack,
     "write_file": write_file,
     "source": source, "source_file": source_file,
+    "secret": secret, "key": KeySigner, "subject": SubjectOf, "attest": attest,
     "length": len, "map": map_list, "filter": filter_list, "fold": fold, "concat": concat,
     "reverse": reverse, "any": any_item, "all": all_items, "find": find, "nth": nth,
     "includes": includes, "unique": unique, "sort": sort, "range": range_list,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kiln.interpreter.derivation import SourceObject
+from kiln.interpreter.evaluate.attestations import AttestationOf, KeySigner, SubjectOf
 from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg, title
 from kiln.interpreter.evaluate.sets import SetValue
 from kiln.interpreter.evaluate.values import (
@@ -95,8 +96,10 @@ def _opaque(value: Value) -> str | None:
             return f"<package {title(value).strip('`')}>"
         case SetValue():
             return "<set>"
-        case SecretHandle():
-            return "<secret>"
+        case SecretHandle(name=name):
+            return f"<secret {quoted(name)}>"
+        case KeySigner(secret=secret):
+            return f"<key {quoted(secret.name)}>"
         case _ if callable(value):
             return "<function>"
         case _:
@@ -109,6 +112,10 @@ def _output(out: OutValue) -> str:
     if isinstance(owner, Drv | Pkg) and out.output != "out":
         name = f"{name}.{out.output}"
     return f"{name}/{out.sub}" if out.sub else name
+
+
+def _parts(value: AttestationOf) -> list[tuple[str, Value]]:
+    return [("predicate", value.predicate), ("signer", value.signer), ("subjects", value.subjects)]
 
 
 def _show_atom(value: Value) -> str | None:
@@ -125,6 +132,8 @@ def _show_atom(value: Value) -> str | None:
             ) + '"'  # fmt: skip
         case OutValue():
             return f"<output {_output(value)}>"
+        case SubjectOf(out=out):
+            return f"<subject {_output(out)}>"
         case PathOf(text=text):
             return f"`{text}`"
         case _:
@@ -148,6 +157,9 @@ def _show_group(value: Value) -> _Group:
             if not fields:
                 return _Group(value.con, [], "")
             return _Group(f"{value.con}(", [("", item) for item in fields], ")")
+        case AttestationOf():
+            parts = [(f"{name} = ", item) for name, item in _parts(value)]
+            return _Group(f"<attestation {quoted(value.kind)} {{ ", parts, " }>")
         case _:
             raise AssertionError(type(value))
 
@@ -167,6 +179,8 @@ def _json_atom(value: Value) -> str | None:
             )
         case OutValue():
             return json.dumps(_json_output(value), ensure_ascii=False)
+        case SubjectOf(out=out):
+            return json.dumps(_json_output(out), ensure_ascii=False)
         case PathOf(text=text):
             return json.dumps(text, ensure_ascii=False)
         case _ if value is NONE:
@@ -203,5 +217,8 @@ def _json_group(value: Value) -> _Group:
             if type(value) is SOME_CLASS:
                 return _Group("", [("", value.fields()[0])], "")
             return _Group("{" + json.dumps(value.con) + ": [", [("", item) for item in value.fields()], "]}")
+        case AttestationOf():
+            parts = [(json.dumps(name) + ": ", item) for name, item in _parts(value)]
+            return _Group(f'{{"kind": {json.dumps(value.kind, ensure_ascii=False)}, ', parts, "}")
         case _:
             raise AssertionError(type(value))

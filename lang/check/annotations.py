@@ -20,6 +20,7 @@ from kiln.lang.check.types import (
     INT,
     PATH,
     STR,
+    SUBJECT,
     TEXT,
     TREE,
     Bound,
@@ -41,7 +42,7 @@ from kiln.lang.syntax import ast
 
 SIMPLE: Mapping[str, Type] = {
     "Int": INT, "Bool": BOOL, "Str": STR, "Text": TEXT, "Path": PATH, "Tree": TREE, "File": FILE,
-    "Secret": Con("Secret"),
+    "Secret": Con("Secret"), "Signer": Con("Signer"), "Subject": SUBJECT,
 }  # fmt: skip
 APPLIED: Mapping[str, tuple[VarKind, ...]] = {
     "List": ("type",), "Map": ("type",), "Option": ("type",), "Out": ("type",), "Kind": ("type",),
@@ -91,6 +92,10 @@ class Annotations:
         self._plain: dict[str, Type] = {}
         self.start = 0
         """Where the declaration that is being read begins in its file."""
+
+    def forget(self) -> None:
+        """Names that were read while declarations were: some may have turned out broken."""
+        self._plain.clear()
 
     def type(self, node: ast.Type, variables: Variables) -> Type:
         match node:

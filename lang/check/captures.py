@@ -18,7 +18,7 @@ from kiln.lang.check.types import Con, Fn, Rec, Row, RowMap, TVar, Type, prune
 from kiln.lang.check.world import World
 from kiln.lang.syntax import ast
 
-_CARRIES = frozenset({"Out", "Text", "Pkg", "Drv", "Attestation"})
+_CARRIES = frozenset({"Out", "Text", "Pkg", "Drv", "Attestation", "Subject"})
 
 
 def entered(body: Body, e: ast.Lambda) -> Frame | None:

@@ -14,6 +14,7 @@ from kiln.lang.check import mistakes_values
 from kiln.lang.check.body import Body, CallPlan, Facts, Given
 from kiln.lang.check.failure import failure
 from kiln.lang.check.infer import concat_chain
+from kiln.lang.check.lookup import METHOD_OWNERS
 from kiln.lang.check.shell import Scanner
 from kiln.lang.check.types import Con, Type, is_named, prune, split_id
 from kiln.lang.syntax import ast
@@ -182,7 +183,7 @@ class _Elaborator:
             case "method":
                 assert isinstance(e.fn, ast.Get)
                 base = self.expr(e.fn.base)
-                return core.Method(e.start, f"Out.{plan.name}", base, self._all(e, plan))
+                return core.Method(e.start, f"{METHOD_OWNERS[plan.name]}.{plan.name}", base, self._all(e, plan))
             case "fn":
                 return self._call_known(e, plan)
             case "value":

@@ -18,6 +18,7 @@ from kiln.lang.check.rows import flat, supply, variable_of
 from kiln.lang.check.types import (
     FILE,
     STR,
+    SUBJECT,
     TREE,
     Con,
     Fn,
@@ -113,8 +114,13 @@ def find_global(body: Body, node: Spanned, module: str | None, name: str) -> Typ
     names = body.facts.names
     match found:
         case Value():
-            names[id(node)] = core.Global(node.start, found.module, found.name)
-            return body.value_type(node, found)
+            target = core.Global(node.start, found.module, found.name)
+            t = body.value_type(node, found)
+            if found.kind == "set" and type(t) is Fn and not t.params:
+                names[id(node)] = core.Call(node.start, target, ())
+                return t.result  # a set without parameters is named where it is meant, without a call
+            names[id(node)] = target
+            return t
         case ConInfo():
             if found.params:
                 return constructor_value(body, node, found)
@@ -142,11 +148,15 @@ def constructor_value(body: Body, node: Spanned, con: ConInfo) -> Type:
 
 METHODS = {"file": FILE, "dir": TREE}
 """Methods of an output: from a path inside it to an output of this kind."""
+METHOD_OWNERS = {"file": "Out", "dir": "Out", "with_subject": "Attestation"}
+"""Whose method each is; no two types have one of the same name."""
 
 
 def method_of(t: Type, label: str) -> Fn | None:
-    if not (type(t) is Con and t.name == "Out" and label in METHODS):
+    if type(t) is not Con or METHOD_OWNERS.get(label) != t.name:
         return None
+    if label == "with_subject":
+        return Fn((FnParam("subject", SUBJECT, False),), t)
     if label == "dir" and not is_named(prune(t.args[0]), "Tree"):  # type: ignore[arg-type]
         return None
     return Fn((FnParam("sub", STR, False),), out_of(METHODS[label]))

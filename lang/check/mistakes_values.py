@@ -64,7 +64,10 @@ class NotCalled:
     name: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
-        help_ = f'give it the path inside the output: .{self.name}("…")'
+        if self.name == "with_subject":
+            help_ = "give it the subject to add: .with_subject(subject(…))"
+        else:
+            help_ = f'give it the path inside the output: .{self.name}("…")'
         return Message("K0361", f"`{self.name}` is a method and must be called", "not called", help=help_)
 
 

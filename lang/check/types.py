@@ -157,6 +157,7 @@ TEXT: Final = Con("Text")
 PATH: Final = Con("Path")
 TREE: Final = Con("Tree")
 FILE: Final = Con("File")
+SUBJECT: Final = Con("Subject")
 EMPTY_ROW: Final = Row({})
 
 

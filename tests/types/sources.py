@@ -12,7 +12,7 @@ from kiln.lang.syntax.parser import parse_module
 
 HERE = Path(__file__).parent
 STDLIB = HERE.parents[1] / "stdlib"
-MODULES = ("cc", "fetch", "oci", "system", "attest", "toolbox", "tools")
+MODULES = ("cc", "fetch", "oci", "system", "toolbox", "tools")
 
 
 def check_text(
