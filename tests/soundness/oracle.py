@@ -31,6 +31,8 @@ from kiln.store.digest import Domain, ObjectId, digest_of
 
 ROOT = "/soundness/case.kiln"
 SHOWN = "case.kiln"
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sources")
+"""Where a program's paths start from: `./src` is a folder there, and `./f` a file."""
 LIBRARY = os.path.dirname(os.path.abspath(stdlib.__file__))
 
 ALLOWED = frozenset(
@@ -140,7 +142,7 @@ def _refused(reports: tuple[Report, ...], text: str | None) -> Verdict:
 def _ran(checked: Checked, text: str, seconds: float) -> Verdict:
     known = library()
     cores = {**known.cores, ROOT: checked.core}
-    folders = dict.fromkeys(known.cores, LIBRARY) | {ROOT: os.path.dirname(ROOT)}
+    folders = dict.fromkeys(known.cores, LIBRARY) | {ROOT: SOURCES}
     program = Program(ROOT, cores, {**known.interfaces, ROOT: checked.interface}, folders, ())
     evaluator = Evaluator(program, NoSources(), Budget(seconds, 512))
     ended: list[str] = []
