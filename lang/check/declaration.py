@@ -134,12 +134,13 @@ class Checker:
     def _generalise(self, item: Item) -> None:
         value = item.value
         assert value is not None and value.mono is not None
-        if value.kind == "fn":
-            value.scheme = generalise(value.mono)
-            return
-        if free_variables(value.mono):
-            raise failure(mistakes.TypeUnknown(value.name, value.mono), item.decl.name)  # type: ignore[union-attr]
-        value.scheme = generalise(value.mono)
+        assert isinstance(item.decl, ast.FnDecl | ast.LetDecl)
+        if value.kind != "fn" and free_variables(value.mono):
+            raise failure(mistakes.TypeUnknown(value.name, value.mono), item.decl.name)
+        scheme = generalise(value.mono)
+        if self.world.measure.is_too_large(scheme.type):
+            raise failure(mistakes.TypeTooLarge(value.name), item.decl.name)
+        value.scheme = scheme
 
     def _core(self, body: Body, item: Item) -> core.CoreDecl:
         if isinstance(item.decl, ast.FnDecl):

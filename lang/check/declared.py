@@ -61,6 +61,7 @@ class Declared:
             except Poisoned:
                 self._scope.broken_types.add(name)
         self._spread_broken()
+        self.annotations.forget()
 
     def _spread_broken(self) -> None:
         """A declaration that names a broken one can't be used either."""

@@ -294,3 +294,12 @@ class TooDeep:
             "this is nested too deeply",
             help=f"at most {self.limit} levels: give parts of it names of their own",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTooLarge:
+    name: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        help_ = "declare types for parts of it, and use their names"
+        return Message("K0390", f"the type of `{self.name}` is too large", "its type is found here", help=help_)

@@ -69,7 +69,10 @@ class SetBodies:
         t = infer(self.body, dict(env), m.body)
         if free_variables(t):
             raise failure(mistakes.TypeUnknown(m.name.text, t), m.name)
-        self.members[m.name.text] = MemberInfo(generalise(t).type, False, self.site(start, m.name))
+        found = generalise(t).type
+        if self.body.world.measure.is_too_large(found):
+            raise failure(mistakes.TypeTooLarge(m.name.text), m.name)
+        self.members[m.name.text] = MemberInfo(found, False, self.site(start, m.name))
         del self.body.world.untyped[self.type_name][m.name.text]
 
     def _check(self, env: Env, m: ast.Member) -> None:

@@ -21,7 +21,10 @@ _HEREDOC: Final = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]*)'|\"([^\"\n]*)\"|((?:\\.
 _PLAIN: Final = re.compile(r"[^\\'\"`$#(){}<\n]+")
 _BOUNDARY: Final = frozenset(" \t\n;&|()<>`")
 
-BARE, DOUBLE, SINGLE, PAREN, BRACE, BACKQUOTE = "bare", "double", "single", "paren", "brace", "backquote"
+BARE, DOUBLE, SINGLE, PAREN, BACKQUOTE = "bare", "double", "single", "paren", "backquote"
+BRACE, ARITHMETIC = "brace", "arithmetic"
+_GO_ON: Final = (BRACE, ARITHMETIC)
+"""In `${…}` and `$((…))` quoting goes on as outside of them."""
 
 
 class Scanner:
@@ -54,7 +57,7 @@ class Scanner:
                 return "double"
             if state == SINGLE:
                 return "single"
-            if state != BRACE:
+            if state not in _GO_ON:
                 return "bare"
         return "bare"
 
@@ -164,17 +167,20 @@ class Scanner:
                 self._toggle(BACKQUOTE)
             case "'" if self._quoting() == "bare":
                 self._stack.append(SINGLE)
-            case "#" if begins_word and self._quoting() == "bare" and top != BRACE:
+            case "#" if begins_word and self._quoting() == "bare" and top not in _GO_ON:
                 self._comment = True
             case "$":
                 return self._dollar(text, at)
-            case "(" if top == PAREN:
+            case "(" if top in (PAREN, ARITHMETIC):
                 self._stack.append(PAREN)
+            case ")" if top == ARITHMETIC and text.startswith("))", at):
+                self._stack.pop()
+                return at + 2
             case ")" if top == PAREN:
                 self._stack.pop()
             case "}" if top == BRACE:
                 self._stack.pop()
-            case "<" if self._quoting() == "bare":
+            case "<" if self._quoting() == "bare" and ARITHMETIC not in self._stack:
                 return self._less(text, at)
         return at + 1
 
@@ -186,6 +192,10 @@ class Scanner:
 
     def _dollar(self, text: str, at: int) -> int:
         following = text[at + 1 : at + 2]
+        if text.startswith("((", at + 1):
+            self._stack.append(ARITHMETIC)
+            self._previous = "("
+            return at + 3
         if following == "(":
             self._stack.append(PAREN)
             self._previous = "("

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from kiln.lang.check.failure import Spanned
 from kiln.lang.check.infos import ConParam, RecordInfo, SetInfo, Site, TypeInfo, VariantInfo, constructor
+from kiln.lang.check.measure import Measure
 from kiln.lang.check.types import NO_CONSTRAINTS, Bound, Con, Rec, Row, TVar, Type, option_of, substitute_row
 
 BUILTIN = "std/prelude"
@@ -29,10 +30,11 @@ KIND_CONSTANTS = {name: Con("Kind", (Con(name),)) for name in ("Tree", "File")}
 
 
 class World:
-    __slots__ = ("changes", "infos", "mentioned_recipes", "untyped")
+    __slots__ = ("changes", "infos", "measure", "mentioned_recipes", "untyped")
 
     def __init__(self) -> None:
         self.infos: dict[str, TypeInfo] = {"Option": OPTION}
+        self.measure = Measure()
         self.mentioned_recipes: set[str] = set()
         """Declared records that this module writes as the recipe of a `Pkg`."""
         self.untyped: dict[str, dict[str, Callable[[Spanned], Exception]]] = {}
