@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -26,9 +25,10 @@ from blake3 import blake3
 
 from kiln.interpreter.derivation import DrvOutput, SourceObject
 from kiln.store.digest import DrvDigest, ObjectId
+from kiln.store.errors import BadName
 from kiln.store.paths import OutputName
 
-_VERSION = 1
+_VERSION = 2
 _RACY_NS = 2_000_000_000
 """A source changed within this long of the answer may change again without its times showing it."""
 
@@ -71,25 +71,28 @@ def recall(folder: str, build_file: str, attribute: str | None) -> Answer | None
             tuple((path, digest) for path, digest in files),
             tuple(path for path, _ in trees),
         )
-    except (OSError, ValueError, TypeError, msgpack.UnpackException):
+    except (OSError, ValueError, TypeError, BadName, msgpack.UnpackException):
         return None
 
 
-def remember(folder: str, build_file: str, attribute: str | None, answer: Answer) -> None:
-    """Keep an answer. Where the folder can't be written nothing is kept, and nothing is said."""
-    when = time.time_ns()
-    stamps = [(path, tree_stamp(path, when)) for path in answer.trees]
-    if any(stamp is None for _, stamp in stamps):
-        return
-    fields = [_VERSION, fingerprint(), when, answer.files, stamps, [_fields(target) for target in answer.targets]]
+def remember(folder: str, build_file: str, attribute: str | None, answer: Answer, when: int) -> None:
+    """Keep an answer that was begun at `when`, in ns: a source that changed after it may have been read before.
+
+    Where the folder can't be written, or a source is gone, nothing is kept, and nothing is said.
+    """
     place = _place(folder, build_file, attribute)
     try:
+        stamps = [(path, tree_stamp(path, when)) for path in answer.trees]
+        if any(stamp is None for _, stamp in stamps):
+            return
+        targets = [_fields(target) for target in answer.targets]
+        fields = [_VERSION, fingerprint(), when, answer.files, stamps, targets]
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         temporary = f"{place}.{os.getpid()}"
         with open(temporary, "wb") as file:
             file.write(msgpack.packb(fields))
         os.replace(temporary, place)
-    except OSError:
+    except (OSError, UnicodeEncodeError):  # a path that is no UTF-8 has no place in an answer
         pass
 
 
@@ -102,7 +105,7 @@ def file_digest(path: str) -> bytes:
 def tree_stamp(path: str, when: int) -> bytes | None:
     """A digest of what the file system says of everything below a path; None where that can't be relied on yet."""
     rows: list[tuple[str, int, int, int, int, int]] = []
-    stack = [path]
+    stack = [path, os.path.realpath(path)] if os.path.islink(path) else [path]
     while stack:
         here = stack.pop()
         info = os.lstat(here)
@@ -112,6 +115,19 @@ def tree_stamp(path: str, when: int) -> bytes | None:
         if stat.S_ISDIR(info.st_mode):
             stack.extend(os.path.join(here, name) for name in os.listdir(here))
     return blake3(msgpack.packb(sorted(rows))).digest()
+
+
+def untouched(path: str, since: int) -> bool:
+    """Whether nothing at or below a path, or what it links to, was changed after a time in ns. Raises OSError."""
+    stack = [path, os.path.realpath(path)] if os.path.islink(path) else [path]
+    while stack:
+        here = stack.pop()
+        info = os.lstat(here)
+        if info.st_ctime_ns > since:
+            return False
+        if stat.S_ISDIR(info.st_mode):
+            stack.extend(os.path.join(here, name) for name in os.listdir(here) if name != ".git")
+    return True
 
 
 def fingerprint() -> bytes:
@@ -147,9 +163,9 @@ def _fields(target: Target) -> list[object]:
 
 
 def _target(fields: list[object]) -> Target:
-    label, drv, output, object_id, name, sub = fields
-    assert isinstance(label, str) and isinstance(drv, bytes) and isinstance(output, str)
-    assert isinstance(object_id, bytes) and isinstance(name, str) and isinstance(sub, str)
-    if drv:
-        return Target(label, DrvOutput(DrvDigest(drv), OutputName(output)), sub)
-    return Target(label, SourceObject(ObjectId(object_id), name), sub)
+    match fields:
+        case [str(label), bytes(drv), str(output), bytes(), str(), str(sub)] if drv:
+            return Target(label, DrvOutput(DrvDigest(drv), OutputName(output)), sub)
+        case [str(label), bytes(), str(), bytes(object_id), str(name), str(sub)]:
+            return Target(label, SourceObject(ObjectId(object_id), name), sub)
+    raise ValueError("not a target")

@@ -36,9 +36,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0456": (
         "a build gives another result each time",
-        "Something that is needed was made from an earlier result of this build, which is gone, and building it again "
-        "keeps giving another. A closure never mixes two results of one derivation, so nothing was put together. What "
-        "was built is kept: the same command may well succeed. `kiln reproduce` shows what differs.",
+        "Something that is needed was made from an earlier result of this build, which is gone, and building it "
+        "again keeps giving another. A closure never mixes two results of one derivation, so nothing was put "
+        "together. What was built is kept: the same command may well succeed. `kiln reproduce` shows what differs.",
     ),
     "K0650": (
         "a replay lacks something",

@@ -11,9 +11,10 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kiln.interpreter.asking import Asked, Request
+from kiln.interpreter.answers import file_digest, untouched
+from kiln.interpreter.asking import Asked, Reading, Request, head_state
 from kiln.interpreter.derivation import BuildStep, Derivation, DrvOutput, FetchStep, Fixed, Step, resolve
 from kiln.interpreter.evidence import digest_of_made
 from kiln.interpreter.head import work_tree
@@ -35,6 +36,11 @@ from kiln.store.provenance.statement import sign_statement
 from kiln.store.provenance.verify import verify_envelope
 from kiln.store.standings import add_standing, standings
 
+if TYPE_CHECKING:
+    import git
+
+    from kiln.interpreter.evaluate.packages import Selection
+
 
 class Tree(NamedTuple):
     """Where a build file lies: the top of its work tree, or its own folder, and what state that is in."""
@@ -43,28 +49,57 @@ class Tree(NamedTuple):
     state: SourceState
 
 
-def record_targets(workshop: Workshop, requests: Sequence[Request], asked: Asked, plan: Plan) -> None:
-    """Sign and keep a statement for each derivation that a request names."""
-    for request, targets, program in zip(requests, asked.targets, asked.programs, strict=True):
-        if program is None:
+def record_targets(
+    workshop: Workshop, requests: Sequence[Request], asked: Asked, trees: Sequence[Tree | None], plan: Plan
+) -> None:
+    """Sign and keep a statement for each derivation that a request names. `trees` are those of `trees_of`."""
+    for request, targets, program, tree in zip(requests, asked.targets, asked.programs, trees, strict=True):
+        if program is None or tree is None:
             continue
-        tree = tree_of(request.file, program)
         drvs = dict.fromkeys(target.item.drv for target in targets if isinstance(target.item, DrvOutput))
         for drv in drvs:
             _record(workshop, request, tree, program.lock, asked.graph[drv], plan)
 
 
-def tree_of(file: str, program: Program) -> Tree:
-    """The state of the work tree that holds a build file."""
+def trees_of(requests: Sequence[Request], asked: Asked) -> list[Tree | None]:
+    """The state of the work tree that holds each build file; None for a request that was recalled.
+
+    To be called before anything is built: while it is, another commit may be checked out.
+    """
+    return [
+        None if program is None or reading is None else tree_of(request.file, program, reading)
+        for request, program, reading in zip(requests, asked.programs, asked.readings, strict=True)
+    ]
+
+
+def tree_of(file: str, program: Program, reading: Reading) -> Tree:
+    """The state of the work tree that holds a build file: a commit only where that holds all that was read."""
     folder = os.path.dirname(os.path.realpath(file))
     digest = Digest(program.sources_digest())
     top = work_tree(folder)
-    if top is None:
-        return Tree(folder, Dirty(digest))
-    commit, clean, uri = _git_state(top)
+    if top is None or _REDIRECTED & os.environ.keys():
+        return Tree(top or folder, Dirty(digest))
+    commit, clean, uri = _git_state(top, program, reading)
     if commit is None:
         return Tree(top, Dirty(digest))
-    return Tree(top, Commit(commit, uri) if clean else Dirty(digest, commit))
+    settled = clean and head_state(file) == reading.head and _unchanged(program, reading)
+    return Tree(top, Commit(commit, uri) if settled else Dirty(digest, commit))
+
+
+_REDIRECTED = frozenset(("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY"))
+"""With one of these, as in git's hooks, git would speak of something else."""
+_COARSE_NS = 10_000_000
+"""By how much the clock of a file system may be late."""
+
+
+def _unchanged(program: Program, reading: Reading) -> bool:
+    """Whether what was read is still there as it was read: git has looked at it after evaluation."""
+    try:
+        return all(file_digest(path) == digest for path, digest in program.sources if os.path.isabs(path)) and all(
+            untouched(path, reading.began - _COARSE_NS) for path, _ in reading.sources
+        )
+    except OSError:
+        return False
 
 
 def _record(
@@ -115,15 +150,46 @@ def resolved_recipe(step: Step, plan: Plan) -> Derivation | Fixed | None:
             return resolve(step.derivation, plan.pins)
 
 
-def _git_state(top: str) -> tuple[str | None, bool, str | None]:
-    """The commit, whether nothing differs from it, and where the repository may be had."""
+def _git_state(top: str, program: Program, reading: Reading) -> tuple[str | None, bool, str | None]:
+    """The commit, whether it holds all that was read as it is there, and where the repository may be had."""
     import git
 
     try:
         with git.Repo(top) as repo:
             commit = repo.head.commit.hexsha
-            clean = not repo.is_dirty(untracked_files=True)
+            clean = not repo.is_dirty(untracked_files=True) and _holds(repo, top, program, reading)
             uri = next((remote.url for remote in repo.remotes if remote.name == "origin"), None)
             return commit, clean, uri
     except (ValueError, OSError, git.GitError):
         return None, False, None
+
+
+def _holds(repo: git.Repo, top: str, program: Program, reading: Reading) -> bool:
+    """Whether all that was read is tracked, in a tree where nothing differs: what git ignores is in no commit."""
+    files = [path for path, _ in program.sources if os.path.isabs(path)]
+    files += [path for path, selection in reading.sources if selection is None]
+    real = [os.path.realpath(path) for path in files]
+    folders = [(os.path.realpath(path), selection) for path, selection in reading.sources if selection is not None]
+    if not all(path == top or path.startswith(top + "/") for path in (*real, *(path for path, _ in folders))):
+        return False
+    if len(_listed(repo, "--cached", real)) != len(set(real)):
+        return False
+    return not any(_takes_ignored(repo, top, folder, selection) for folder, selection in folders)
+
+
+def _takes_ignored(repo: git.Repo, top: str, folder: str, selection: Selection) -> bool:
+    from kiln.interpreter.selecting import selector
+
+    select = selector(folder, selection)
+    below = (
+        os.path.relpath(os.path.join(top, name), folder)
+        for name in _listed(repo, "--others", [folder], "--ignored", "--exclude-standard")
+    )
+    return any(select is None or select(os.fsencode(name), False) for name in below)
+
+
+def _listed(repo: git.Repo, which: str, paths: Sequence[str], *options: str) -> list[str]:
+    """What `git ls-files` names of these paths, each once, relative to the work tree."""
+    literal = [f":(top,literal){os.path.relpath(path, repo.working_dir)}" for path in sorted(set(paths))]
+    text: str = repo.git.ls_files("-z", which, *options, "--", *literal) if literal else ""
+    return sorted({name for name in text.split("\0") if name})

@@ -1,4 +1,4 @@
-"""Targets as commands name them: FILE[#attribute], a store path, a result link, or `last`.
+"""Targets as commands name them: FILE[#attribute], a store path, a result link, or what lies below one.
 
 A target comes down to an object, and where possible to the envelope about it and the derivation behind it.
 """
@@ -50,9 +50,8 @@ def find_made(text: str, context: Context) -> list[tuple[Named, ObjectInfo]]:
 def _store_path(text: str, context: Context) -> StorePath | None:
     """A path in the store, logical or physical, or a link to one; what is below an object counts for it."""
     store = context.store()
-    place = os.path.realpath(text) if os.path.islink(text) else os.path.abspath(text)
     physical = os.path.realpath(store.store_dir)
-    for prefix, whole in ((STORE_DIR, text), (physical, place)):
+    for prefix, whole in ((STORE_DIR, text), (physical, os.path.abspath(text)), (physical, _followed(text))):
         if whole.startswith(prefix + "/"):
             base = whole[len(prefix) + 1 :].partition("/")[0]
             try:
@@ -60,6 +59,18 @@ def _store_path(text: str, context: Context) -> StorePath | None:
             except BadName as error:
                 raise Stop("K0903", f"{text} is not a store path", expected=error.expected) from None
     return None
+
+
+def _followed(text: str) -> str:
+    """A path as far as its first link, followed: `result/bin/lua` lies in the object that `result` shows."""
+    whole = os.path.abspath(text)
+    parts = whole.split("/")
+    for depth in range(2, len(parts) + 1):
+        here = "/".join(parts[:depth])
+        if os.path.islink(here):
+            target = os.path.join(os.path.dirname(here), os.readlink(here))
+            return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target), *parts[depth:])
+    return whole
 
 
 def _from_path(text: str, path: StorePath, context: Context) -> Named:
@@ -72,7 +83,6 @@ def _from_path(text: str, path: StorePath, context: Context) -> Named:
 
 def _from_file(text: str, context: Context) -> list[Named]:
     from kiln.interpreter.asking import Request, ask
-    from kiln.paths import cache_root
 
     request = Request.parse(text)
     if not os.path.exists(request.file):
@@ -81,7 +91,7 @@ def _from_file(text: str, context: Context) -> list[Named]:
             f"{request.file}: there is no such file, store path or result link",
             expected="FILE[#attribute], a store path, or the path of a result link",
         )
-    asked = ask([request], context.store(), cache_root(), context.trees())
+    asked = ask([request], context.store(), context.trees())
     store = context.store()
     named: list[Named] = []
     for target in asked.wanted:

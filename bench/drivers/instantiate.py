@@ -23,10 +23,12 @@ def main(store_root: str, cache: str, file: str) -> None:
 
 
 def _evaluated(store_root: str, cache: str, file: str) -> list[Target]:
-    from kiln.interpreter.asking import Request, ask
+    from kiln.interpreter.asking import Request, ask, keep_answers
 
     with make_store(store_root) as store:
-        return ask([Request(file)], store, cache).wanted
+        asked = ask([Request(file)], store)
+        keep_answers([Request(file)], asked, cache)
+        return asked.wanted
 
 
 if __name__ == "__main__":

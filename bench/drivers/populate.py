@@ -10,19 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import dataclass, field
 
 from kiln.console import Console
 from kiln.context import Context
-from kiln.interpreter.asking import Request, ask
+from kiln.interpreter.asking import Request, ask, keep_answers
 from kiln.interpreter.derivation import BuildStep, Derivation, DrvOutput, SourceObject, resolve
 from kiln.interpreter.evidence import Course, attest, digest_of_made
 from kiln.interpreter.ledger import sign_pins
 from kiln.interpreter.plan import closure, drv_inputs
 from kiln.interpreter.workshop import Workshop
-from kiln.store.digest import EnvelopeDigest, ObjectId
+from kiln.store.commit import Staged
+from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
 from kiln.store.paths import OutputName
 from kiln.store.provenance.facts import Mode
-from kiln.store.rewrite import BuiltOutput
+from kiln.store.records import Claim, Resolution, Witness
+from kiln.store.rewrite import BuiltOutput, StagedOutputs
 
 OUT = OutputName("out")
 
@@ -37,20 +40,39 @@ def main(root: str, cache: str, file: str) -> None:
             step = asked.graph[drv]
             assert isinstance(step, BuildStep), "the generated graphs fetch nothing"
             populate.make(step, drv_inputs(asked.graph, drv))
+        populate.commit()
     finally:
         context.close()
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is ready for the next commit."""
+
+    staged: list[tuple[OutputName, Staged]] = field(default_factory=list)
+    witnesses: list[tuple[Claim, Witness]] = field(default_factory=list)
+    resolutions: list[Resolution] = field(default_factory=list)
+    envelopes: list[bytes] = field(default_factory=list)
+    made: set[DrvDigest] = field(default_factory=set)
+
+
 class Populate:
-    """Makes one step after another; `pins` and `evidence` are of those made so far."""
+    """Makes one step after another; `pins` and `evidence` are of those made so far.
+
+    Steps that don't need each other are committed together: a transaction each would take most of the time.
+    """
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._folder = workshop.store.new_temp("populate")
         self._pins: dict[DrvOutput, SourceObject] = {}
         self._evidence: dict[ObjectId, EnvelopeDigest] = {}
+        self._batch = _Batch()
 
     def make(self, step: BuildStep, needs: list[DrvOutput]) -> None:
+        """Make a step whose inputs were made before."""
+        if any(item.drv in self._batch.made for item in needs):
+            self.commit()
         store, now = self._workshop.store, time.time()
         drv = resolve(step.derivation, self._pins)
         pins = {item: self._pins[item] for item in needs}
@@ -60,11 +82,25 @@ class Populate:
         evidence = {made.id: self._evidence[made.id] for made in pins.values()}
         places = {name: item.physical for name, item in staged.staged}
         signed = attest(self._workshop, drv, staged.infos, course, step.limits, evidence, places)
-        resolution = sign_pins(self._workshop.signer, step.digest, digest_of_made(drv), pins)
-        store.commit(staged, witnesses=signed.witnesses, resolutions=[resolution], envelopes=[signed.data])
         for name, info in staged.infos.items():
             self._pins[DrvOutput(step.digest, name)] = SourceObject(info.id, info.name)
             self._evidence[info.id] = signed.envelope
+        batch = self._batch
+        batch.staged += staged.staged
+        batch.witnesses += signed.witnesses
+        batch.resolutions.append(sign_pins(self._workshop.signer, step.digest, digest_of_made(drv), pins))
+        batch.envelopes.append(signed.data)
+        batch.made.add(step.digest)
+
+    def commit(self) -> None:
+        """Register what was made since the last time."""
+        batch, self._batch = self._batch, _Batch()
+        self._workshop.store.commit(
+            StagedOutputs(tuple(batch.staged), ()),
+            witnesses=batch.witnesses,
+            resolutions=batch.resolutions,
+            envelopes=batch.envelopes,
+        )
 
     def _output(self, drv: Derivation, pins: dict[DrvOutput, SourceObject]) -> BuiltOutput:
         """What `echo $name $deps` writes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from kiln.context import Context
 from kiln.exits import Exit
-from kiln.interpreter.asking import Asked, Request, ask
+from kiln.interpreter.asking import Asked, Request, ask, keep_answers
 from kiln.interpreter.derivation import DrvOutput, SourceObject
 from kiln.interpreter.events import Event, Sink
 from kiln.interpreter.plan import Plan, make_plan
@@ -20,8 +20,11 @@ from kiln.paths import cache_root
 
 def make_requests(requests: Sequence[Request], args: Any, context: Context) -> tuple[Asked, Plan]:
     """Evaluate and make the requests. Raises what they raise; of failed steps, the first in the graph's order."""
+    from kiln.interpreter.standing import record_targets, trees_of
+
     began = time.monotonic()
-    asked = ask(requests, context.store(), cache_root(), context.trees(), context.budget)
+    asked = ask(requests, context.store(), context.trees(), context.budget)
+    standing = trees_of(requests, asked)
     gc.freeze()  # it lives until the process ends: the collector need not look at it again while builds run
     items = [target.item for target in asked.wanted]
     wanted = [item for item in items if not isinstance(item, SourceObject)]
@@ -31,16 +34,15 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
             plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
     except Failed as failed:
         raise _told(context, failed) from failed
-    from kiln.interpreter.standing import record_targets
-
-    record_targets(workshop, requests, asked, plan)
+    record_targets(workshop, requests, asked, standing, plan)
+    keep_answers(requests, asked, cache_root())
     context.console.say(_summary(asked, plan, tally, time.monotonic() - began))
     return asked, plan
 
 
 def dry_run(requests: Sequence[Request], context: Context) -> int:
     """Say what would be done."""
-    asked = ask(requests, context.store(), cache_root(), context.trees(), context.budget)
+    asked = ask(requests, context.store(), context.trees(), context.budget)
     wanted = [target.item for target in asked.wanted if isinstance(target.item, DrvOutput)]
     plan = make_plan(asked.graph, wanted, context.ledger())
     rows = [{"name": step_name(asked.graph[drv]), "kind": step_kind(asked.graph[drv])} for drv in plan.todo]
@@ -83,7 +85,8 @@ def _told(context: Context, failed: Failed) -> Exception:
 
 
 def _summary(asked: Asked, plan: Plan, tally: Tally, seconds: float) -> str:
-    made = [plan.pins[target.item].name for target in asked.wanted if isinstance(target.item, DrvOutput)]
+    items = [target.item for target in asked.wanted]
+    made = [item.name if isinstance(item, SourceObject) else plan.pins[item].name for item in items]
     name = ", ".join(list(dict.fromkeys(made))[:4]) + (", …" if len(set(made)) > 4 else "")
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(tally.verdicts.items())) or "nothing to do"
     return f"✔ {name}: {counts} ({seconds:.1f}s)"

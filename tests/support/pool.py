@@ -51,7 +51,7 @@ def _pins(targets: Iterable[str]) -> list[FetchStep]:
     folder = tempfile.mkdtemp(prefix="kiln-pins-")
     try:
         with make_store(os.path.join(folder, "store")) as store:
-            asked = ask([Request.parse(target) for target in targets], store, os.path.join(folder, "cache"))
+            asked = ask([Request.parse(target) for target in targets], store)
         return [step for step in asked.graph.values() if isinstance(step, FetchStep)]
     finally:
         remove_tree(folder)
