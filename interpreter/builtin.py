@@ -10,12 +10,18 @@ error, never a guess.
 from __future__ import annotations
 
 import os
+import posixpath
+from collections.abc import Mapping
 
 from kiln.interpreter.derivation import Builtin, Derivation, SourceObject, Template, render
 from kiln.interpreter.errors import RealiseError
 from kiln.interpreter.events import Warned
 from kiln.interpreter.workshop import Workshop
 from kiln.store.info import ObjectInfo
+from kiln.store.paths import STORE_DIR
+
+_LINKS = 40
+"""How many links may stand on one way, as in Linux."""
 
 
 class UnknownBuiltin(RealiseError):
@@ -59,14 +65,44 @@ def _write(workshop: Workshop, drv: Derivation, text: Template, *, executable: b
 
 
 def _physical(workshop: Workshop, drv: Derivation, template: Template) -> str:
-    """Where the file that a template names lies on this machine: an input, and a path below it."""
-    logical = render(template, drv, {})
-    for item in drv.inputs:
-        assert isinstance(item, SourceObject)
-        prefix = str(item.path)
-        if logical == prefix or logical.startswith(prefix + "/"):
-            return workshop.store.physical(item.path) + logical[len(prefix) :]
-    raise RealiseError(f"{drv.name} names a file that is not among its inputs", found=logical)
+    """Where the file that a template names lies on this machine: an input, and a path below it.
+
+    Links on the way are followed as a builder in the sandbox would see them, so that one that leads out of the
+    inputs' closure reads nothing of this machine.
+    """
+    named = render(template, drv, {})
+    inputs = workshop.store.closure(item.id for item in drv.inputs if isinstance(item, SourceObject))
+    places = {info.path.base: workshop.store.physical(info.path) for info in inputs}
+    logical = named
+    for _ in range(_LINKS):
+        found = _look(places, logical)
+        if found is None:
+            break
+        physical, link = found
+        if link is None:
+            return physical
+        logical = link
+    raise RealiseError(
+        f"{drv.name} names a file that is not among its inputs",
+        expected="a file of an input, or a link to one",
+        found=named if logical == named else f"{named}, which leads to {logical}",
+    )
+
+
+def _look(places: Mapping[str, str], logical: str) -> tuple[str, str | None] | None:
+    """Where a logical path lies; or, of the first link on its way, what the path is with that link followed."""
+    path = posixpath.normpath(logical)
+    base, *below = path.removeprefix(STORE_DIR + "/").split("/")
+    if not path.startswith(STORE_DIR + "/") or base not in places:
+        return None
+    here, shown = places[base], f"{STORE_DIR}/{base}"
+    while True:
+        if os.path.islink(here):
+            return here, posixpath.join(posixpath.dirname(shown), os.readlink(here), *below)
+        if not below:
+            return here, None
+        name = below.pop(0)
+        here, shown = f"{here}/{name}", f"{shown}/{name}"
 
 
 def _number(drv: Derivation, option: Template, name: str) -> int:

@@ -29,14 +29,14 @@ mirror rebuilds nothing:
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgpack
 
 from kiln.store.digest import Domain, DrvDigest, ObjectId, ResolvedDigest, digest_of
-from kiln.store.paths import OutputName, StorePath, base32
+from kiln.store.paths import OutputName, StorePath, base32, check_name
 
 SYSTEM = "x86_64-linux"
 SANDBOX_EPOCH = 1
@@ -292,11 +292,12 @@ def decode(data: bytes) -> Derivation:
     """Read canonical bytes, and nothing else. Raises NotCanonical."""
     try:
         drv = _decode(msgpack.unpackb(data, use_list=True, strict_map_key=True))
+        _check_decoded(drv)
     except NotCanonical:
         raise
     except Exception as error:
         raise NotCanonical(f"not a derivation: {error}") from error
-    if encode(drv) != data:
+    if encode(drv) != data or encode(_again(drv, drv.inputs)) != data:
         raise NotCanonical("a derivation that is not in canonical form")
     return drv
 
@@ -328,11 +329,15 @@ def fixed_resolved(fixed: Fixed) -> ResolvedDigest:
 
 def resolve(drv: Derivation, pins: Mapping[DrvOutput, SourceObject]) -> Derivation:
     """The same derivation with every input replaced by the object that `pins` gives for it."""
-    objects = [pins[item] if isinstance(item, DrvOutput) else item for item in drv.inputs]
+    return _again(drv, [pins[item] if isinstance(item, DrvOutput) else item for item in drv.inputs])
+
+
+def _again(drv: Derivation, inputs: Sequence[Input]) -> Derivation:
+    """The same derivation on other inputs, which stand for its own in their order; in canonical form."""
     return derivation(
         name=drv.name,
         builder=drv.builder,
-        inputs=objects,
+        inputs=inputs,
         outputs=drv.outputs,
         env=dict(drv.env),
         links=dict(drv.links),
@@ -378,6 +383,32 @@ def _input_bytes(item: Input) -> bytes:
     return packed
 
 
+def _check_decoded(drv: Derivation) -> None:
+    """What `derivation()` takes for granted. Raises NotCanonical, BadName."""
+    names = [drv.name, *(item.name for item in drv.inputs if isinstance(item, SourceObject))]
+    for name in names:
+        check_name(name)
+    for spec in drv.outputs:
+        check_name(drv.output_name(spec.name))
+        if spec.kind not in ("tree", "file"):
+            raise NotCanonical("an output of no kind that there is")
+    outputs = [spec.name for spec in drv.outputs]
+    if not outputs or len(set(outputs)) != len(outputs) or len(set(drv.secrets)) != len(drv.secrets):
+        raise NotCanonical("no outputs, or something that stands twice")
+    for template in _templates(drv):
+        for part in template:
+            if isinstance(part, str):
+                continue
+            among = drv.inputs if isinstance(part, InputRef) else drv.outputs
+            if isinstance(part.place, bool) or not 0 <= part.place < len(among):
+                raise NotCanonical("a template that refers to nothing")
+
+
+def _templates(drv: Derivation) -> list[Template]:
+    first = (drv.builder.program,) if isinstance(drv.builder, Program) else ()
+    return [*first, *drv.builder.args, *(value for _, value in (*drv.env, *drv.links))]
+
+
 def _decode(fields: Any) -> Derivation:
     match fields:
         case [
@@ -391,7 +422,7 @@ def _decode(fields: Any) -> Derivation:
             [int(epoch), str(profile)],
             links,
             secrets,
-        ]:
+        ] if not isinstance(epoch, bool):
             return Derivation(
                 name=name,
                 system=system,
@@ -413,7 +444,7 @@ def _decode_builder(fields: Any) -> Program | Builtin:
     match fields:
         case [0, program, args]:
             return Program(_decode_template(program), tuple(map(_decode_template, args)))
-        case [1, str(name), int(version), args]:
+        case [1, str(name), int(version), args] if not isinstance(version, bool):
             return Builtin(name, version, tuple(map(_decode_template, args)))
         case _:
             raise NotCanonical("not a builder")
