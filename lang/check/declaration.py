@@ -210,17 +210,19 @@ class Checker:
             plan.append(bind_param(body, env, p, t, p.name.text))
         body.facts.lambdas[id(decl)] = tuple(plan)
         parent_env = {name: local for name, local in env.items() if name != "self"}
-        if decl.parent is not None:
-            self._check_parent(body, parent_env, decl, signature)
+        parent = _parent_call(decl)
+        if parent is not None:
+            self._check_parent(body, parent_env, parent, decl, signature)
         SetBodies(body, decl, signature.type.name, signature.members).check(env, start)
         self._finish(body)
         members = tuple([(m.name.text, elaborate(body, m.body)) for m in decl.members])
         params = core_params(body, decl.params, id(decl))
-        return core.CoreSet(decl.name.text, start, params, self_name, self._core_parent(body, decl), members)
+        return core.CoreSet(decl.name.text, start, params, self_name, self._core_parent(body, parent), members)
 
-    def _check_parent(self, body: Body, env: Env, decl: ast.SetDecl, signature: SetSignature) -> None:
-        assert decl.parent is not None
-        infer(body, env, decl.parent)
+    def _check_parent(
+        self, body: Body, env: Env, parent: ast.Call, decl: ast.SetDecl, signature: SetSignature
+    ) -> None:
+        infer(body, env, parent)
         info = self.world.infos[signature.type.name]
         assert isinstance(info, SetInfo) and info.parent is not None
         for m in decl.members:
@@ -230,10 +232,10 @@ class Checker:
                     parent_name = above.id.rpartition("#")[2]
                     raise failure(mistakes_builds.MemberTwice(parent_name, m.name.text, known.site), m.name)
 
-    def _core_parent(self, body: Body, decl: ast.SetDecl) -> core.Call | None:
-        if decl.parent is None:
+    def _core_parent(self, body: Body, parent: ast.Call | None) -> core.Call | None:
+        if parent is None:
             return None
-        made = elaborate(body, decl.parent)
+        made = elaborate(body, parent)
         assert isinstance(made, core.Call)
         return made
 
@@ -277,6 +279,12 @@ class FailedItem(Exception):
         super().__init__(failed)
         self.item = item
         self.failed = failed
+
+
+def _parent_call(decl: ast.SetDecl) -> ast.Call | None:
+    """The call that makes the parent: `extends S` alone is `extends S()`."""
+    alone = decl.parent
+    return alone if alone is None or isinstance(alone, ast.Call) else ast.Call(alone.start, alone.end, alone, ())
 
 
 def _rigid(b: Bound) -> TVar | Row:
