@@ -18,8 +18,8 @@ from kiln.store.patch import split
 from kiln.store.paths import check_name
 from kiln.store.session import Session
 from kiln.store.sourcememo import SourceMemo
-from kiln.store.tree import Select, remove_tree
 from kiln.store.trash import to_trash
+from kiln.store.tree import Select, remove_tree
 
 Known = Callable[[ObjectInfo], bool]
 

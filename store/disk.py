@@ -16,6 +16,7 @@ from typing import Any
 from kiln.store.errors import NoSpace, StoreError
 
 _RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
 _SYNC_WRITE = 2
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system answers when a disk, a quota or the limit on file sizes is used up."""
@@ -70,6 +71,11 @@ def rename_new(source_fd: int, source: bytes, target_fd: int, target: bytes) -> 
         if exists_at(target_fd, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target)) from None
         os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+
+
+def exchange(one_fd: int, one: bytes, other_fd: int, other: bytes) -> None:
+    """Let two entries of one file system change places, at once. Raises OSError, also where that can't be done."""
+    _call("renameat2", one_fd, one, other_fd, other, _RENAME_EXCHANGE)
 
 
 def exists_at(dir_fd: int, name: bytes) -> bool:

@@ -27,6 +27,10 @@ POINTS = (
     "collect:in-transaction",
     "collect:taken-out",
     "collect:renamed",
+    "repair:synced",
+    "repair:exchanged",
+    "repair:taken-out",
+    "repair:moved",
 )
 """Every point; those of a commit in the order in which it meets them."""
 

@@ -29,6 +29,7 @@ from kiln.store.upkeep import Upkeep
 if TYPE_CHECKING:
     from kiln.store.commit import Records, Staged
     from kiln.store.ingest import CaseCollision
+    from kiln.store.reader import StoreReader
     from kiln.store.rewrite import BuiltOutput, StagedOutputs
     from kiln.store.tree import Select
 
@@ -51,6 +52,13 @@ class Store(RecordKeeping, Upkeep):
             store.close()
             raise
         return store
+
+    @staticmethod
+    def open_readonly(root: str) -> StoreReader:
+        """Any user's store, to take objects from with `borrow`. Raises NotInStore, StoreError."""
+        from kiln.store.reader import StoreReader
+
+        return StoreReader.open(os.path.abspath(root))
 
     # Objects
 
@@ -95,6 +103,20 @@ class Store(RecordKeeping, Upkeep):
             return staged
         self._commit([staged], Records())
         return staged.meta.info
+
+    def borrow(self, other: StoreReader, object_id: ObjectId) -> ObjectInfo:
+        """Copy an object and all it refers to from another store, each hashed on the way.
+
+        Raises NotInStore, Damaged (it is not what its id says), Refused, NoSpace, StoreLocked, StoreError.
+        """
+        from kiln.store.borrow import stage_borrowed
+        from kiln.store.commit import Records
+
+        session = self._writing()
+        for info in other.closure([object_id]):
+            if not self._is_present(info):
+                self._commit([stage_borrowed(session, other, info.id)], Records())
+        return info
 
     def stage_outputs(self, outputs: Sequence[BuiltOutput], closure: Iterable[ObjectInfo]) -> StagedOutputs:
         """Scan, order and rewrite what a builder left; nothing is registered yet.

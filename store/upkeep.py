@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from kiln.store.lookup import Lookup
 if TYPE_CHECKING:
     from kiln.store.collect import Collected, Policy
     from kiln.store.leftovers import Swept
+    from kiln.store.reader import StoreReader
     from kiln.store.recovery import Rebuilt, Recovered
+    from kiln.store.repair import Repaired
     from kiln.store.roots import Root
     from kiln.store.usage import Usage
     from kiln.store.verify import Problem
@@ -122,6 +124,18 @@ class Upkeep(Lookup):
         self._writing()
         with collector_lock(self.layout):
             return collect(self.layout, self._index, self.memo(), policy)
+
+    def repair(self, others: Sequence[StoreReader] = ()) -> Repaired:
+        """Make damaged objects whole from other stores, or take them out (see `repair`).
+
+        Raises StoreLocked, NoSpace, StoreError.
+        """
+        from kiln.store.collect import collector_lock
+        from kiln.store.repair import repair
+
+        session = self._writing()
+        with collector_lock(self.layout):
+            return repair(self.layout, self._index, session, others)
 
     def leave_trash(self) -> None:
         """Let a process of its own unlink what lies in the trash: closing the store then doesn't."""
