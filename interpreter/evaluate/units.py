@@ -17,6 +17,7 @@ import os.path
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from kiln.interpreter.caching.code import CodeCache
 from kiln.interpreter.evaluate import runtime
 from kiln.interpreter.evaluate.builtins import EXTERNS, METHODS
 from kiln.interpreter.evaluate.compile import Compiler, Target
@@ -92,6 +93,7 @@ class Linker:
             **runtime.HELPERS,
         }
         self._decls = Declarations(modules)
+        self._code = CodeCache()
         self._units: dict[tuple[str, ...], Unit] = {}
         self._cells: dict[int, Unit] = {}
         self._pieces: dict[str, _Piece] = {}
@@ -218,8 +220,7 @@ class Linker:
     def _run(self, kind: str, lines: list[str], piece: _Piece) -> None:
         filename = f"{kind}{len(self._pieces)}>"
         self._pieces[filename] = piece
-        lines.append("")
-        exec(compile("\n".join(lines), filename, "exec", dont_inherit=True), self.namespace)
+        exec(self._code.compiled(lines, filename), self.namespace)
 
     def spot(self, site: Site) -> Spot | None:
         """Where a line of generated code comes from, or None for a line of something else."""
