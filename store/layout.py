@@ -7,6 +7,7 @@
            envelopes/     DSSE envelopes, <64 hex>.json, kept for ever
            index/         LMDB: critical/ and disposable/
            .tmp/          one folder for each running process that writes; .trash/ what waits to be unlinked
+           pool/          big files that objects share (see `pool`); quarantine/ what `repair` took out
            locks/ roots/ logs/ keys/
 
 Everything but format, index and keys can be read by other users; only the owner of <root> writes. The owner

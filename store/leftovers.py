@@ -23,6 +23,7 @@ from kiln.store.lastuse import DAY
 from kiln.store.layout import Layout
 from kiln.store.locks import FileLock
 from kiln.store.passage import sole_passage
+from kiln.store.pool import Pool
 from kiln.store.recordfile import resolution_file, witness_file
 from kiln.store.records import decode_claim, decode_resolution
 from kiln.store.trash import Bin
@@ -57,6 +58,7 @@ def sweep_leftovers(layout: Layout, index: Environment, *, evidence: bool, dry_r
                 for name in logs:
                     trash.take(layout.logs, name)
             _remove_dead_locks(layout)
+            Pool(layout).prune()
         envelopes = _sweep_evidence(layout, index, dry_run=dry_run) if evidence else 0
     return Swept(len(failed), len(logs), envelopes)
 

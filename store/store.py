@@ -188,6 +188,7 @@ class Store(RecordKeeping, Upkeep):
     def _commit(self, staged: Sequence[Staged], records: Records) -> None:
         from kiln.store.commit import commit, discard
         from kiln.store.passage import shared_passage
+        from kiln.store.pool import Pool
 
         session = self._writing()
         with shared_passage(self.layout):
@@ -197,7 +198,10 @@ class Store(RecordKeeping, Upkeep):
                 discard(item, self.layout)
         new = [item for item in staged if item.meta.info.id not in present]
         if new or any(records):
+            pool = Pool(self.layout)
+            pool.share(new)
             commit(self.layout, self._index, session, new, records)
+            pool.offer(item.meta for item in new)
 
     def _is_present(self, info: ObjectInfo) -> bool:
         """Registered, and there: it is pinned then."""
