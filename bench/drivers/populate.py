@@ -33,7 +33,7 @@ OUT = OutputName("out")
 def main(root: str, cache: str, file: str) -> None:
     context = Context(Console(quiet=True), store=root)
     try:
-        asked = ask([Request(file)], context.store(), cache)
+        asked = ask([Request(file)], context.store())
         populate = Populate(context.workshop(lambda event: None))
         items = [target.item for target in asked.wanted]
         for drv in closure(asked.graph, [item.drv for item in items if isinstance(item, DrvOutput)]):
@@ -41,6 +41,7 @@ def main(root: str, cache: str, file: str) -> None:
             assert isinstance(step, BuildStep), "the generated graphs fetch nothing"
             populate.make(step, drv_inputs(asked.graph, drv))
         populate.commit()
+        keep_answers([Request(file)], asked, cache)
     finally:
         context.close()
 
