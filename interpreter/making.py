@@ -47,6 +47,8 @@ class Making:
     evidence: Mapping[ObjectId, EnvelopeDigest] = field(default_factory=dict)
     pins: Mapping[DrvOutput, SourceObject] | None = None
     """For a derivation of a graph, the objects that stand for its inputs: recorded as its resolution."""
+    copies: tuple[str, ...] = ()
+    """For a fetch, where a copy may lie on this machine: tried before the sources, and no part of what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
     try:
         fetched = fetch_fixed(
             fixed,
-            making.sources,
+            (*making.copies, *making.sources),
             os.path.join(folder, "file"),
             workshop.fetch_config(),
             lambda progress: workshop.emit(StepProgress(making.key, progress.done, progress.total)),

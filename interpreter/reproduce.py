@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kiln.interpreter.derivation import Derivation, Fixed, SourceObject
+from kiln.interpreter.derivation import STANDARD, SYSTEM, USUAL_LIMITS, Derivation, Fixed, Limits, SourceObject
 from kiln.interpreter.errors import NotReplayable
 from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepStarted
 from kiln.interpreter.evidence import output_fact
@@ -112,16 +112,33 @@ def _steps(closure: Closure) -> dict[EnvelopeDigest, _Step]:
         facts = verified.said
         if facts.run.mode is Mode.RELAXED:
             raise NotReplayable("a build that was not hermetic can't be replayed", found=str(verified.digest))
-        steps[verified.digest] = _Step(verified.digest, facts, read_recipe(facts.recipe.form, facts.recipe.encoded))
+        step = _Step(verified.digest, facts, read_recipe(facts.recipe.form, facts.recipe.encoded))
+        _check_replayable(step)
+        steps[verified.digest] = step
     return steps
 
 
+def _check_replayable(step: _Step) -> None:
+    """Whether this machine and this version can do what was done. Raises NotReplayable, before anything is built."""
+    match step.recipe:
+        case Derivation(system=system, sandbox=sandbox, secrets=secrets) if (
+            system != SYSTEM or sandbox != STANDARD or secrets
+        ):
+            raise NotReplayable(
+                f"{step.recipe.name} was built in surroundings that this version can't make again",
+                expected=f"{SYSTEM}, sandbox {STANDARD.epoch} {STANDARD.profile}, no secrets",
+                found=f"{system}, sandbox {sandbox.epoch} {sandbox.profile}, {len(secrets)} secrets",
+            )
+        case _:
+            return
+
+
 def _lend_sources(workshop: Workshop, steps: Mapping[EnvelopeDigest, _Step], others: Sequence[Store]) -> None:
-    """Objects that no statement makes are copied from another store, hashed on the way."""
-    made = {output.object_id for step in steps.values() for output in step.facts.outputs}
+    """Inputs that no statement is named for are copied from another store, hashed on the way."""
     for step in steps.values():
         if isinstance(step.recipe, Fixed):
             continue
+        made = {item.object_id for item in step.facts.dependencies if item.envelope is not None}
         for item in step.recipe.inputs:
             assert isinstance(item, SourceObject)
             if item.id not in made and not _lend(workshop.store, item, others):
@@ -194,18 +211,27 @@ class _Runner:
     def _replay(self, step: _Step) -> Replayed:
         evidence = {item.object_id: item.envelope for item in step.facts.dependencies if item.envelope is not None}
         sources: tuple[str, ...] = ()
+        copies: tuple[str, ...] = ()
         if isinstance(step.facts, FetchFacts):
-            sources = (*self._copies(step.facts), *step.facts.sources)
-        made = make(self._workshop, Making(step.key, step.recipe, sources, evidence=evidence))
+            sources, copies = step.facts.sources, self._copies(step.facts)
+        limits = _limits(step.facts)
+        made = make(self._workshop, Making(step.key, step.recipe, sources, limits, evidence=evidence, copies=copies))
         found = {
             name: output_fact(self._workshop, name, realised.info).digests for name, realised in made.outputs.items()
         }
         return Replayed(step.facts, step.recipe.name, found)
 
-    def _copies(self, facts: FetchFacts) -> list[str]:
+    def _copies(self, facts: FetchFacts) -> tuple[str, ...]:
         """Where other stores hold the file: asked first, since a digest needs no trust."""
         places = [other.physical(facts.output.path) for other in self._others]
-        return [f"file://{_quoted(place)}" for place in places if os.path.isfile(place)]
+        return tuple(f"file://{_quoted(place)}" for place in places if os.path.isfile(place))
+
+
+def _limits(facts: Provenance) -> Limits:
+    """What the build had, where its statement says so: what took long takes long again."""
+    said = facts.limits if isinstance(facts, BuildFacts) else {}
+    usual = {"time": USUAL_LIMITS.time, "silence": USUAL_LIMITS.silence, "log": USUAL_LIMITS.log}
+    return Limits(**{name: max(1, said.get(name, value)) for name, value in usual.items()})
 
 
 def _quoted(path: str) -> str:
