@@ -15,6 +15,8 @@ from kiln.interpreter.sandbox import syscalls
 from kiln.store.paths import STORE_DIR
 
 _READ_ONLY = 1
+_OURS = STORE_DIR.split("/")[1]
+"""The one entry of `/` that is never the host's: a link of that name would lead what is made here out to the host."""
 
 
 class NoView(RealiseError):
@@ -63,7 +65,9 @@ def _build_root(store_dir: str) -> None:
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     trees = {name: syscalls.open_tree(f"/{name}", recursive=True) for name in _real_entries()}
     store = syscalls.open_tree(store_dir, recursive=False)
-    links = {name: os.readlink(f"/{name}") for name in os.listdir("/") if os.path.islink(f"/{name}")}
+    links = {
+        name: os.readlink(f"/{name}") for name in os.listdir("/") if os.path.islink(f"/{name}") and name != _OURS
+    }
     root = "/tmp"
     syscalls.mount("tmpfs", root, "tmpfs", 0, "mode=755")
     for name, target in links.items():
@@ -81,7 +85,7 @@ def _build_root(store_dir: str) -> None:
 
 def _real_entries() -> list[str]:
     """What stands in `/` beside links; a `/kiln` of the host's is hidden by ours."""
-    return [name for name in os.listdir("/") if not os.path.islink(f"/{name}") and name != "kiln"]
+    return [name for name in os.listdir("/") if not os.path.islink(f"/{name}") and name != _OURS]
 
 
 def _mount_at(tree: int, place: str, *, folder: bool) -> None:

@@ -64,7 +64,7 @@ class Console:
         """A line for people, whatever was asked for."""
         try:
             print(text, file=sys.stderr, flush=True)
-        except BrokenPipeError:
+        except OSError:  # The reader has gone, or what stderr is written to is full: the exit code still tells.
             self._detach(2)
 
     def warn(self, text: str) -> None:
@@ -80,6 +80,8 @@ class Console:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
+        except UnicodeEncodeError:  # a path that is no text, or a stream of another encoding
+            self.write_bytes(text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             self._detach(1)
         except OSError:

@@ -12,7 +12,8 @@ def _base(variable: str, fallback: str) -> str:
 
 def data_root() -> str:
     """The folder that holds the store, its index, its keys and its evidence."""
-    return os.environ.get("KILN_STORE") or os.path.join(_base("XDG_DATA_HOME", ".local/share"), "kiln")
+    named = os.environ.get("KILN_STORE")
+    return os.path.abspath(named) if named else os.path.join(_base("XDG_DATA_HOME", ".local/share"), "kiln")
 
 
 def cache_root() -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from unicodedata import combining, east_asian_width
 
 from kiln.console import Console, escape
 from kiln.interpreter.events import (
@@ -182,10 +183,10 @@ class TerminalProgress:
             self._paint()
 
     def _paint(self) -> None:
-        width = _width()
+        width, height = _size()
         with self._lock:
             above, self._above = self._above, []
-            lines = self._lines()
+            lines = self._lines(height)
         text = f"\x1b[{self._painted}F\x1b[J" if self._painted else ""
         text += "".join(f"{line}\n" for line in above)
         text += "".join(f"{_clip(line, width)}\n" for line in lines)
@@ -193,11 +194,11 @@ class TerminalProgress:
         if text:
             os.write(2, text.encode("utf-8", "backslashreplace"))
 
-    def _lines(self) -> list[str]:
+    def _lines(self, height: int) -> list[str]:
         if not self._steps:
             return []
         now = time.monotonic()
-        shown = list(self._live.values())[: _LIVE_LINES - 1]
+        shown = list(self._live.values())[: max(0, min(_LIVE_LINES, height - 1) - 1)]
         lines = [
             f"⏵ {escape(live.name):<22} {live.kind:<10} {now - live.since:5.1f}s │ {live.detail}" for live in shown
         ]
@@ -215,11 +216,29 @@ def _line_text(line: bytes) -> str:
 
 
 def _clip(line: str, width: int) -> str:
-    return line if len(line) < width else line[: max(0, width - 1)]
+    """As much of a line as leaves the last column free. A tab is a space; a character may take no column, or two."""
+    line = line.replace("\t", " ")
+    if line.isascii():
+        return line[: max(0, width - 1)]
+    room, kept = width - 1, 0
+    for char in line:
+        room -= _columns(char)
+        if room < 0:
+            break
+        kept += 1
+    return line[:kept]
 
 
-def _width() -> int:
+def _columns(char: str) -> int:
+    if char.isascii():
+        return 1
+    return 0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1
+
+
+def _size() -> tuple[int, int]:
+    """Columns and lines of the terminal."""
     try:
-        return os.get_terminal_size(2).columns or 80
+        size = os.get_terminal_size(2)
     except OSError:
-        return 80
+        return 80, 24
+    return size.columns or 80, size.lines or 24

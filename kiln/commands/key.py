@@ -32,5 +32,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _host_name() -> str:
-    name = "".join(char for char in os.uname().nodename if char.isalnum() or char in "._-")
+    name = "".join(char for char in os.uname().nodename if char.isascii() and (char.isalnum() or char in "._-"))
     return name[:64].lstrip("._-") or "builder"

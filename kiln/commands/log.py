@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     text = read_log(path).decode("utf-8", "surrogateescape")
     if not text:
         context.console.say("the builder wrote nothing")
-    for line in text.splitlines():
+    for line in text.removesuffix("\n").split("\n") if text else ():
         context.console.result(escape(line))
     context.console.document("log", {"log": path, "text": text.encode("utf-8", "replace").decode()})
     return Exit.OK

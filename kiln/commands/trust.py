@@ -50,7 +50,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _added(keys: tuple[TrustedKey, ...], name: str, key: str, path: str) -> tuple[TrustedKey, ...]:
     """The keys with one more, if the file that they make can be read again: a name and a key stand once."""
     added = TrustedKey(_read_key(key), name, added=time.strftime("%Y-%m-%d", time.gmtime()))
-    return parse_trusted(format_trusted([*keys, added]), path)
+    made = parse_trusted(format_trusted([*keys, added]), path)
+    if made != (*keys, added):
+        raise Stop("K0606", "not a name for a key", expected="letters, digits and . _ @ -, at most 64", found=name)
+    return made
 
 
 def _read_key(text: str) -> PublicKey:
@@ -71,6 +74,7 @@ def _write(path: str, keys: tuple[TrustedKey, ...]) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     draft = f"{path}.{os.getpid()}"
     with open(draft, "w", encoding="ascii") as file:
+        os.fchmod(file.fileno(), 0o644)  # whatever the umask: a file that a group may write decides nothing
         file.write(format_trusted(keys))
         file.flush()
         os.fsync(file.fileno())
