@@ -34,6 +34,14 @@ def _end(code: int) -> NoReturn:
     a graph of 10,000 takes.
     """
     gc.freeze()
+    try:
+        sys.stdout.flush()
+    except (
+        OSError
+    ) as error:  # What is left in the buffer is written nowhere, or the interpreter would complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if code == Exit.OK and not isinstance(error, BrokenPipeError):
+            code = _fail(error, Console())
     sys.exit(code)
 
 
@@ -91,8 +99,11 @@ def _fail(error: Exception, console: Console) -> int:
 def _bug(error: Exception, console: Console) -> int:
     import traceback
 
-    console.tell("".join(traceback.format_exception(error)).rstrip())
-    console.tell(f"error[K9999]: a bug in Kiln: {type(error).__name__}: {error}")
+    from kiln.console import escape
+
+    for line in "".join(traceback.format_exception(error)).rstrip().split("\n"):
+        console.tell(escape(line))
+    console.tell(f"error[K9999]: a bug in Kiln: {type(error).__name__}: {escape(str(error))}")
     console.tell("help: nothing was lost; please report it with the lines above")
     return Exit.BUG
 
