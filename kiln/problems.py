@@ -80,6 +80,13 @@ def _from_os(error: OSError) -> Problem:
     import errno
 
     where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOENT and not error.filename and not _in_a_folder():
+        return Problem(
+            "K0807",
+            "the working folder has been removed",
+            Exit.MACHINE,
+            help="cd into one that is there, or name it: kiln -C DIR …",
+        )
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return Problem(
         "K0707" if full else "K0807",
@@ -87,6 +94,16 @@ def _from_os(error: OSError) -> Problem:
         Exit.MACHINE,
         help="free some space and run the command again; nothing was lost" if full else None,
     )
+
+
+def _in_a_folder() -> bool:
+    import os
+
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def show_problem(console: Console, problem: Problem) -> None:

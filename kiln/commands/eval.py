@@ -51,6 +51,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not request.path and not _has_default(evaluator, module):
         for name, shown in core.exports.items():
             context.console.result(f"{name}: {shown}")
+        if not core.exports:
+            context.console.say(f"nothing in {request.file} is pub; {request.file}#NAME shows a `let` all the same")
         context.console.document("eval", {"exports": dict(core.exports)})
         return Exit.OK
     value = evaluator.select(module, request.path)
