@@ -121,11 +121,17 @@ class Context:
 
 def make_store(root: str) -> Store:
     """Open a store, or make it. One that root makes belongs to the build id, so that nothing is built as root."""
+    from kiln.store.errors import StoreError
     from kiln.store.store import Store
 
     if os.geteuid() == 0 and not os.path.lexists(root):
         _make_folder(root)
-    return Store.open(root)
+    try:
+        return Store.open(root)
+    except StoreError as error:
+        if isinstance(error.__cause__, PermissionError):
+            error.help = error.help or "name a place that you may write: --store PATH, KILN_STORE or XDG_DATA_HOME"
+        raise
 
 
 def _make_folder(root: str) -> None:

@@ -89,7 +89,7 @@ def _set(options: Options, shared: dict[str, Any], word: str, value: str) -> Non
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="FILE[#attribute]")
-    parser.add_argument("-j", dest="jobs", type=_jobs, metavar="N", help="builds at once; by default one a core")
+    parser.add_argument("-j", dest="jobs", type=jobs, metavar="N", help="builds at once; by default one a core")
     parser.add_argument("--keep-going", action="store_true", help="after a failure, go on with what doesn't need it")
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     parser.add_argument("--no-cache", action="store_true", help="take nothing from a binary cache")
@@ -103,7 +103,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     budget_option(parser)
 
 
-def _jobs(text: str) -> int:
+def jobs(text: str) -> int:
+    """The value of `-j`: one or more. Raises ValueError."""
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(text)
     return int(text)
@@ -153,9 +154,16 @@ def _row(target: Target, plan: Plan, context: Context) -> dict[str, str]:
 def _link(rows: list[dict[str, str]], name: str, context: Context) -> None:
     """`result` for the first, `result-2` … for the others; a link is a root that keeps its object."""
     from kiln.store.digest import ObjectId
+    from kiln.store.errors import StoreError
 
     for number, row in enumerate(rows, 1):
         place = name if number == 1 else f"{name}-{number}"
         if os.path.lexists(place) and not os.path.islink(place):
             raise Stop("K0904", f"{place} is in the way of the result's link", help="--out-link PATH, or --no-link")
-        context.store().add_root(os.path.abspath(place), ObjectId.parse(row["object"]))
+        try:
+            context.store().add_root(os.path.abspath(place), ObjectId.parse(row["object"]))
+        except StoreError as error:
+            if error.code != "K0700":
+                raise
+            help = "the result is in the store; --out-link PATH links it elsewhere, --no-link nowhere"
+            raise Stop("K0700", f"the link {place} cannot be made", found=error.found, help=help) from error
