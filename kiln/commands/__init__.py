@@ -34,7 +34,7 @@ COMMANDS: dict[str, str] = {
     "reproduce": "build again from provenance alone, and compare",
     "key": "the key that signs what is built here",
     "trust": "whose word counts here, beside your own",
-    "store": "look after the store: verify, ls, rebuild-index",
+    "store": "look after the store: what it holds, whether it is whole, what may go",
     "explain": "what an error's code means",
     "doctor": "what this machine can do, and whether the store is sound",
 }
@@ -181,9 +181,23 @@ def _parser(name: str, module: Any) -> argparse.ArgumentParser:
     return parser
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(("build", "make", "install", "instantiate"), "realise"),
+    **dict.fromkeys(("gc", "du", "ls"), "store"),
+    **dict.fromkeys(("format", "lint"), "fmt"),
+    **dict.fromkeys(("update", "lock", "add"), "pin"),
+    "new": "init",
+    "logs": "log",
+    "docs": "doc",
+    "info": "show",
+    "query": "show",
+}
+"""What other tools call it."""
+
+
 def _unknown(name: str) -> Stop:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, COMMANDS, 1)
+    near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean `kiln {near[0]}`?" if near else "kiln --help lists the commands"
     return Stop("K0901", f"there is no command `{escape(name)}`", help=hint)

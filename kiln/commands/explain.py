@@ -42,6 +42,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.console.document("explain", {code: title for code, (title, _) in codes.items()})
         return 0
     code = args.code.upper()
+    if code.isdecimal():
+        code = f"K{code:0>4}"
     if code not in codes:
         near = get_close_matches(code, codes, 1)
         raise Stop(
