@@ -176,7 +176,7 @@ def _unreadable(mistake: Missing | IsFolder | Unreadable | TooLarge, place: Plac
             if place is None:
                 help = "check the path, or make a new project with `kiln init`"
         case IsFolder(name):
-            title, help = f"{name} is a folder", "name a build file in it, such as build.kiln"
+            title, help = f"{name} is a folder", "name a build file in it, such as main.kiln"
         case Unreadable(name, problem):
             title, help = f"{name} cannot be read: {problem}", "check its permissions"
         case TooLarge(name):
