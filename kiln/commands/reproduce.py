@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from kiln.commands.realise import jobs
 from kiln.console import Console, Stop, escape
 from kiln.context import Context, make_store
 from kiln.exits import Exit
@@ -29,7 +30,7 @@ from kiln.store.store import Store
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET|FILE", help="a target, or a file of envelopes (- for stdin)")
-    parser.add_argument("-j", dest="jobs", type=int, metavar="N", help="builds at once; by default one a core")
+    parser.add_argument("-j", dest="jobs", type=jobs, metavar="N", help="builds at once; by default one a core")
     parser.add_argument("--into", metavar="PATH", help="the fresh store; by default one that is thrown away")
     parser.add_argument(
         "--from",

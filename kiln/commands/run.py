@@ -7,6 +7,7 @@ import os
 import sys
 from typing import NoReturn
 
+from kiln.commands.realise import jobs
 from kiln.console import Console, Stop
 from kiln.context import Context
 from kiln.interpreter.answers import Target
@@ -17,7 +18,7 @@ from kiln.paths import cache_root
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="FILE[#attribute]")
-    parser.add_argument("-j", dest="jobs", type=int, metavar="N", help="builds at once; by default one a core")
+    parser.add_argument("-j", dest="jobs", type=jobs, metavar="N", help="builds at once; by default one a core")
     parser.add_argument("--program", metavar="NAME", help="which of several under bin/")
     parser.epilog = "What follows -- goes to the program."
     parser.set_defaults(trace=None, offline=False, keep_going=False)
