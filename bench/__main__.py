@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _measure(args: argparse.Namespace, results: Results) -> bool:
-    """Run the groups. One that fails is noted, and the others go on."""
+    """Run the groups. One that fails is noted, and the others go on; an interrupt ends them, and keeps what is."""
     complete = True
     with Work(args.work) as work:
         memory = memory_folder()
@@ -66,6 +66,9 @@ def _measure(args: argparse.Namespace, results: Results) -> bool:
                 except Failed as failed:
                     complete = False
                     results.note(f"{name} stopped: {failed}")
+        except KeyboardInterrupt:
+            complete = False
+            results.note("interrupted")
         finally:
             if memory is not None:
                 memory.__exit__()
