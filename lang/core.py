@@ -148,7 +148,7 @@ class GetField(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A built-in method: `out.file("x")`, `att.as_file`. `name` is `Out.file` and the like."""
+    """A built-in method: `out.file("x")`, `att.with_subject(s)`. `name` is `Out.file` and the like."""
 
     at: int
     name: str

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from kiln.interpreter.answers import Target
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
 from kiln.interpreter.evaluate import show
-from kiln.interpreter.evaluate.attestations import AttestationOf
+from kiln.interpreter.evaluate.attestations import AttestationOf, KeySigner, SubjectOf
 from kiln.interpreter.evaluate.deep import run_deep
 from kiln.interpreter.evaluate.derive import Resolver
 from kiln.interpreter.evaluate.host import Host
@@ -39,7 +39,7 @@ from kiln.interpreter.evaluate.trace import (
     without_place,
 )
 from kiln.interpreter.evaluate.units import Linker, Spot
-from kiln.interpreter.evaluate.values import OutValue, Record, Value
+from kiln.interpreter.evaluate.values import OutValue, Record, SecretHandle, Value
 from kiln.interpreter.program import Program
 from kiln.lang.core import CoreFn, CoreLet, CoreModule, CoreSet, CoreTest, ModuleId
 from kiln.lang.report import Report
@@ -324,6 +324,10 @@ def _nature(value: Any) -> str:
             return "holds no package or output"
         case _ if callable(value):
             return "is a function"
+        case SubjectOf():
+            return "is the subject of an attestation"
+        case SecretHandle() | KeySigner():
+            return "is the name of a secret"
         case _:
             return "is plain data"
 

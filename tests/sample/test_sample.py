@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from sample_program import Built, Sample
 
+from kiln.interpreter.evaluate.evaluator import EvaluationError
 from kiln.lang.report import CompileError
 
 DEPS = {"zlib-1.3.1", "openssl-3.3.1"}
@@ -53,6 +55,41 @@ def test_what_it_comes_to(tmp_path: Path) -> None:
         '<attestation "https://example.org/review/v1" { predicate = { log = <output curl-8.9.1.log/check.txt>, '
         'reviewer = "r1", ticket = "SEC-142" }, signer = <key "release-key">, subjects = [<subject image>] }>'
     )
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("review", "`review` is an attestation: it says what is to be signed"),
+        ("both", "`both.reviews[0]` is an attestation"),
+        ("about", "it is the subject of an attestation"),
+        ("handle", "it is the name of a secret"),
+    ],
+)
+def test_nothing_of_an_attestation_is_a_build(tmp_path: Path, attribute: str, words: str) -> None:
+    more = """
+let both = { image, reviews = [review] };
+let about = subject(image);
+let handle = secret("release-key");
+"""
+    sample = Sample(tmp_path, more)
+    with pytest.raises(EvaluationError) as caught:
+        sample.evaluator.targets(sample.evaluator.value(sample.root, attribute), attribute)
+    assert caught.value.report.code == "K0411" and words in caught.value.report.title
+
+
+def test_an_attestation_as_json_has_names_alone(tmp_path: Path) -> None:
+    sample = Sample(tmp_path)
+    assert json.loads(sample.evaluator.json(sample.evaluator.value(sample.root, "review"))) == {
+        "kind": "https://example.org/review/v1",
+        "predicate": {
+            "log": {"name": "curl", "output": "log", "sub": "check.txt"},
+            "reviewer": "r1",
+            "ticket": "SEC-142",
+        },
+        "signer": '<key "release-key">',
+        "subjects": [{"name": "image", "output": "out"}],
+    }
 
 
 def test_the_overlay_changes_what_it_must(tmp_path: Path) -> None:
