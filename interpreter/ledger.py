@@ -51,7 +51,7 @@ class Ledger:
         return bool(self._store.pin([item.id]))
 
     def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
-        """The outputs of a resolved derivation that are there, and are pinned: those of one build, if it had several."""
+        """The outputs of a resolved derivation that are there, and are pinned: those of one build, of several."""
         return next(iter(self._realised([resolved]).get(resolved, ())), {})
 
     def _realised(self, wanted: Iterable[ResolvedDigest]) -> dict[ResolvedDigest, list[dict[OutputName, Realised]]]:
