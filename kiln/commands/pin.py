@@ -64,16 +64,16 @@ def _add(args: argparse.Namespace, lock: str, context: Context) -> int:
     old = load_lock(lock).modules.get(args.name)
     trees = context.trees().trees()
     pin = new_pin(trees, args.name, args.address, _config(context), strip=args.strip)
-    _look_inside(args.name, pin, trees.folder(pin.tree), context)
+    module = _look_inside(args.name, pin, trees.folder(pin.tree), context)
     words = render_pin(pin)
     if args.inline:
-        context.console.result(f'import "{args.name}" @ "{words}" as {_alias(args.name)};')
+        context.console.result(f'import "{module}" @ "{words}" as {_alias(module)};')
     else:
         new = edit_lock(lock, lambda found: with_module(found, args.name, pin))
         trees.keep(pin.tree, lock)
         _release(old, new, lock, context)
         context.console.result(f"{args.name} {words}")
-        context.console.say(f'pinned in {_near(lock)}: import "{args.name}" as {_alias(args.name)};')
+        context.console.say(f'pinned in {_near(lock)}: import "{module}" as {_alias(module)};')
     context.console.document("pin", {"lock": lock, "modules": [_module_row(args.name, pin, True)]})
     return Exit.OK
 
@@ -178,17 +178,19 @@ def _known(names: list[str], lock: Lock, path: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _look_inside(name: str, pin: Pin, folder: str, context: Context) -> None:
-    """A tree without a build file is no module; one without main.kiln has no module of its bare name."""
+def _look_inside(name: str, pin: Pin, folder: str, context: Context) -> str:
+    """What to import. A tree without a build file is no module; one without main.kiln has none of its bare name."""
     from kiln.interpreter.remote import MAIN
     from kiln.interpreter.trees import build_files
 
     found = build_files(folder)
     if not found:
         raise Stop("K0222", f"{pin.address} holds no build file", expected="main.kiln, or others below its top")
-    if f"{MAIN}.kiln" not in found:
-        first = found[0].removesuffix(".kiln")
-        context.console.warn(f'{name} has no main.kiln at its top: import one of its modules, "{name}/{first}"')
+    if f"{MAIN}.kiln" in found:
+        return name
+    first = f"{name}/{found[0].removesuffix('.kiln')}"
+    context.console.warn(f'{name} has no main.kiln at its top: import one of its modules, "{first}"')
+    return first
 
 
 def _module_row(name: str, pin: Pin, here: bool) -> dict[str, Any]:

@@ -234,6 +234,16 @@ def test_a_tree_without_modules(home, remote):
     assert 'import one of its modules, "x/lib/a"' in done.err
 
 
+def test_the_import_that_is_shown_names_a_module_that_is_there(home, remote):
+    repository = remote.repository("r")
+    repository.commit({"words.kiln": 'pub let text: Str = "one";\n'})
+    done = home.kiln("pin", "add", "toolbox", repository.address).expect()
+    shown = done.err.rpartition("pinned in kiln.lock: ")[2]
+    assert shown == 'import "toolbox/words" as words;\n'
+    home.write("main.kiln", f"{shown}pub let default: Str = words.text;\n")
+    assert home.kiln("eval", "main.kiln").expect().out == '"one"\n'
+
+
 def test_merge_marks_stop_every_command(home):
     home.write("kiln.lock", "kiln.lock 1\n\n<<<<<<< HEAD\n=======\n>>>>>>> x\n")
     home.write("main.kiln", 'import "toolbox" as t;\n')
