@@ -89,7 +89,8 @@ class Annotations:
         self._scope = scope
         self._world = world
         self._headers = headers
-        self._plain: dict[str, Type] = {}
+        self._plain: dict[tuple[str | None, str], Type] = {}
+        """Declared types without arguments by how they are written: one object each, which compares at a glance."""
         self.start = 0
         """Where the declaration that is being read begins in its file."""
 
@@ -111,8 +112,8 @@ class Annotations:
     # ---- names --------------------------------------------------------------------------------
 
     def _name(self, node: ast.TypeName, variables: Variables) -> Type:
-        if node.qualifier is None and not node.args:
-            plain = self._plain.get(node.name)
+        if not node.args:
+            plain = self._plain.get((node.qualifier, node.name))
             if plain is not None:
                 return plain
         name = self.type_name(node)
@@ -186,8 +187,8 @@ class Annotations:
         alias = self._headers.alias(name)
         applied = Con(name, args)
         found = applied if alias is None else expand_alias(alias, applied)
-        if not args and node.qualifier is None:
-            self._plain[node.name] = found
+        if not args:
+            self._plain[node.qualifier, node.name] = found
         return found
 
     # ---- variables, rows, functions -----------------------------------------------------------

@@ -45,23 +45,14 @@ def core_params(body: Body, params: tuple[ast.Param, ...], node: int) -> tuple[c
 
 
 class _Elaborator:
-    __slots__ = ("_body", "_facts", "_table")
+    __slots__ = ("_body", "_facts")
 
     def __init__(self, body: Body) -> None:
         self._body = body
         self._facts: Facts = body.facts
-        self._table: dict[type, Callable[[Any], core.Expr]] = {
-            ast.Int: self._literal, ast.Bool: self._literal, ast.PathLit: self._path, ast.Str: self._str,
-            ast.Var: self._name, ast.Con: self._name, ast.GetCon: self._name, ast.Get: self._get,
-            ast.ListLit: self._list, ast.MapLit: self._map, ast.ListComp: self._list_comp,
-            ast.MapComp: self._map_comp, ast.Record: self._record, ast.Call: self._call, ast.Lambda: self._lambda,
-            ast.Let: self._let, ast.Assert: self._let, ast.If: self._if, ast.Match: self._match,
-            ast.Binary: self._binary, ast.Unary: self._unary, ast.Pipe: self._pipe, ast.Annotated: self._annotated,
-            ast.With: self._with, ast.Overlay: self._overlay,
-        }  # fmt: skip
 
     def expr(self, e: ast.Expr) -> core.Expr:
-        return self._table[type(e)](e)
+        return _TABLE[type(e)](self, e)
 
     # ---- literals and names -------------------------------------------------------------------
 
@@ -335,3 +326,32 @@ class _Elaborator:
         self_name, super_name = self._facts.overlays[id(e)]
         members = tuple([(edit.path[0].text, self.expr(edit.value)) for edit in e.edits])
         return core.OverlayOf(e.start, self.expr(e.base), self_name, super_name, members)
+
+
+_TABLE: dict[type, Callable[[_Elaborator, Any], core.Expr]] = {
+    ast.Int: _Elaborator._literal,
+    ast.Bool: _Elaborator._literal,
+    ast.PathLit: _Elaborator._path,
+    ast.Str: _Elaborator._str,
+    ast.Var: _Elaborator._name,
+    ast.Con: _Elaborator._name,
+    ast.GetCon: _Elaborator._name,
+    ast.Get: _Elaborator._get,
+    ast.ListLit: _Elaborator._list,
+    ast.MapLit: _Elaborator._map,
+    ast.ListComp: _Elaborator._list_comp,
+    ast.MapComp: _Elaborator._map_comp,
+    ast.Record: _Elaborator._record,
+    ast.Call: _Elaborator._call,
+    ast.Lambda: _Elaborator._lambda,
+    ast.Let: _Elaborator._let,
+    ast.Assert: _Elaborator._let,
+    ast.If: _Elaborator._if,
+    ast.Match: _Elaborator._match,
+    ast.Binary: _Elaborator._binary,
+    ast.Unary: _Elaborator._unary,
+    ast.Pipe: _Elaborator._pipe,
+    ast.Annotated: _Elaborator._annotated,
+    ast.With: _Elaborator._with,
+    ast.Overlay: _Elaborator._overlay,
+}

@@ -76,8 +76,6 @@ def _constrain(decl: ast.FnDecl, variables: Variables) -> None:
 def check_written(world: World, t: Type, node: ast.Name) -> None:
     from kiln.lang.check.clash import Clash, LabelTwice
 
-    if isinstance(t, Con) and not t.args:
-        return
     try:
         check_rows(world, t)
     except Clash as clash:

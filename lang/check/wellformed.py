@@ -13,7 +13,10 @@ from kiln.lang.check.world import World
 
 def check_rows(world: World, t: Type | Row) -> None:
     """Raises Clash(LabelTwice)."""
-    seen: set[str] = set()
+    if t.ground and type(t) is Con and (not t.args or id(t) in world.sound):
+        return
+    seen: set[tuple[object, ...]] = set()
+    looked_at: list[Con] = []
     stack: list[Type | Row] = [t]
     while stack:
         node = stack.pop()
@@ -23,9 +26,14 @@ def check_rows(world: World, t: Type | Row) -> None:
         node = prune(node)
         match node:
             case Con():
+                if not node.args or id(node) in world.sound:
+                    continue
+                if node.ground:
+                    looked_at.append(node)
                 stack.extend(node.args)
-                if node.args and node.name not in seen:
-                    seen.add(node.name)
+                key = _key(node)
+                if key not in seen:
+                    seen.add(key)
                     record = world.expanded(node)
                     if record is not None:
                         stack.append(record)
@@ -36,3 +44,9 @@ def check_rows(world: World, t: Type | Row) -> None:
                 stack.append(node.result)
             case _:
                 pass
+    world.sound.update({id(c): c for c in looked_at})
+
+
+def _key(t: Con) -> tuple[object, ...]:
+    """The declaration and the labels of its rows: all that decides whether its own fields meet an output."""
+    return (t.name, *[tuple(flat(a)[0]) for a in t.args if isinstance(a, Row)])

@@ -30,13 +30,15 @@ KIND_CONSTANTS = {name: Con("Kind", (Con(name),)) for name in ("Tree", "File")}
 
 
 class World:
-    __slots__ = ("changes", "infos", "measure", "mentioned_recipes", "untyped")
+    __slots__ = ("changes", "infos", "measure", "mentioned_recipes", "sound", "untyped")
 
     def __init__(self) -> None:
         self.infos: dict[str, TypeInfo] = {"Option": OPTION}
         self.measure = Measure()
         self.mentioned_recipes: set[str] = set()
         """Declared records that this module writes as the recipe of a `Pkg`."""
+        self.sound: dict[int, Con] = {}
+        """Types in which no output has the name of a field, by identity: they are looked at once."""
         self.untyped: dict[str, dict[str, Callable[[Spanned], Exception]]] = {}
         """For a set that is being checked: its members without a type yet, and what to raise for a use of one."""
         self.changes: list[tuple[TVar, frozenset[str]]] | None = None

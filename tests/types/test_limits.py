@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import pytest
 
 from kiln.lang.check.uses import MAX_DEPTH
@@ -107,3 +110,10 @@ def test_a_large_type_is_printed_short() -> None:
     _, reports = check_text(text + "let wrong: Str = d11;", modules())
     assert [report.code for report in reports] == ["K0301"]
     assert len(reports[0].label) < 500
+
+
+def test_the_interpreter_is_left_as_it_was() -> None:
+    before = sys.getrecursionlimit(), gc.isenabled()
+    for text in ("let x = 1;", DEEP_PROGRAMS["lists"](MAX_DEPTH * 4), "let x = y;"):
+        codes(text)
+        assert (sys.getrecursionlimit(), gc.isenabled()) == before
