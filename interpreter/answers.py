@@ -2,7 +2,8 @@
 
 An answer is used again only while everything it was made from is what it was: each build file by its content,
 each source folder by what the file system says of every file in it, and Kiln's own code. It is never looked up
-by the command line alone. A failure is not kept. An answer that can't be read is no answer.
+by the command line alone. A failure is not kept. An answer that can't be read is no answer. KILN_NO_CACHE turns all
+of this off, as it does the other layers (`caching`).
 
 The file, one a (build file, attribute), is a msgpack array; digests are 32-byte `bin`:
 
@@ -55,6 +56,8 @@ class Answer(NamedTuple):
 
 def recall(folder: str, build_file: str, attribute: str | None) -> Answer | None:
     """The answer kept for this question, if it still holds."""
+    if os.environ.get("KILN_NO_CACHE"):
+        return None
     try:
         with open(_place(folder, build_file, attribute), "rb") as file:
             version, print_, when, files, trees, targets = msgpack.unpackb(file.read())
@@ -80,6 +83,8 @@ def remember(folder: str, build_file: str, attribute: str | None, answer: Answer
 
     Where the folder can't be written, or a source is gone, nothing is kept, and nothing is said.
     """
+    if os.environ.get("KILN_NO_CACHE"):
+        return
     place = _place(folder, build_file, attribute)
     try:
         stamps = [(path, tree_stamp(path, when)) for path in answer.trees]
