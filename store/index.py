@@ -197,9 +197,23 @@ class Environment:
             )
         except lmdb.Error as error:
             raise self._explain(error) from error
+        self._check_length(env)
         for name in ("data.mdb", "lock.mdb"):
             self._layout.owner.take_at(None, f"{self.path}/{name}")
         return env
+
+    def _check_length(self, env: Any) -> None:
+        """A file that was cut short would be a SIGBUS where its last pages are read."""
+        needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+        found = os.stat(f"{self.path}/data.mdb").st_size
+        if found < needed:
+            env.close()
+            raise Damaged(
+                "the index is damaged: its file was cut short",
+                expected=f"{needed} bytes",
+                found=f"{found} bytes in {self.path!r}",
+                help="kiln store rebuild-index",
+            )
 
     def _allocate_lock_file(self) -> None:
         """Give the table of readers its blocks now: it is mapped, and a full disk would be a SIGBUS later."""
