@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from kiln.interpreter.derivation import DrvOutput, SourceObject
+from kiln.interpreter.derivation import Derivation, DrvOutput, SourceObject, resolve, resolved_digest
 from kiln.interpreter.plan import Known
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.info import ObjectInfo
@@ -85,6 +85,17 @@ class Ledger:
         """The envelope about whatever made an object; None for a source."""
         found = self._store.producers(made)
         return found[0].witness.envelope if found else None
+
+    def would_resolve(self, drv: Derivation) -> ResolvedDigest | None:
+        """What a derivation comes down to with what its inputs came to here; None where one has not been made."""
+        pins: dict[DrvOutput, SourceObject] = {}
+        for item in drv.inputs:
+            if isinstance(item, DrvOutput):
+                ways = [way for way in self.known([item.drv]).get(item.drv, ()) if item.output in way.outputs]
+                if not ways:
+                    return None
+                pins[item] = ways[0].outputs[item.output]
+        return resolved_digest(resolve(drv, pins))
 
     def resolved_of(self, drv: DrvDigest) -> ResolvedDigest | None:
         """The resolved derivation that stands for this one here: of several, one whose outputs are here."""

@@ -14,6 +14,7 @@ This is the one part of evaluation that reads build files.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -268,6 +269,8 @@ class Loader:
 
 def _bytes(path: str, name: str) -> bytes | ImportMistake:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            return Unreadable(name, "it is no regular file")  # a fifo would be waited for without end
         with open(path, "rb") as file:
             data = file.read(SIZE_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):

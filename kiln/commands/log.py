@@ -8,7 +8,7 @@ import os
 from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
-from kiln.naming import find
+from kiln.naming import Named, find
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,18 +43,22 @@ def _last(context: Context) -> str:
 
 def _of(target: str, context: Context) -> str:
     for named in find(target, context):
-        resolved = _resolved(named.drv, named.envelope, context)
+        resolved = _resolved(named, context)
         path = os.path.join(context.store().root, "logs", f"{resolved}.log.zst")
         if resolved and os.path.exists(path):
             return path
     raise Stop("K0903", f"there is no log of {target}", help="only what was built here has one; kiln show TARGET")
 
 
-def _resolved(drv: object, envelope: object, context: Context) -> str | None:
-    from kiln.store.digest import DrvDigest, EnvelopeDigest
+def _resolved(named: Named, context: Context) -> str | None:
+    """The resolved derivation that a log is kept under: as it was built, or as it would be, where that failed."""
+    from kiln.interpreter.derivation import BuildStep
     from kiln.store.provenance.verify import verify_envelope
 
-    if isinstance(envelope, EnvelopeDigest):
-        return verify_envelope(context.store().envelope(envelope), context.policy()).provenance.recipe.digest.hex()
-    resolved = context.ledger().resolved_of(drv) if isinstance(drv, DrvDigest) else None
-    return resolved.hex() if resolved is not None else None
+    if named.envelope is not None:
+        verified = verify_envelope(context.store().envelope(named.envelope), context.policy())
+        return verified.provenance.recipe.digest.hex()
+    if isinstance(named.step, BuildStep):
+        resolved = context.ledger().would_resolve(named.step.derivation)
+        return resolved.hex() if resolved is not None else None
+    return None
