@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from kiln.store.commit import Staged
+from kiln.store.copying import Copy, Recall, check_same
 from kiln.store.digest import ObjectId
 from kiln.store.disk import FULL, disk_errors, open_directory
 from kiln.store.errors import Refused
 from kiln.store.info import ObjectInfo, sorted_references
-from kiln.store.ingest import CaseCollision, Copy, Ingested, Measure, Normalise, Recall, check_same, ingest, show_path
+from kiln.store.ingest import CaseCollision, Ingested, Measure, Normalise, ingest, show_path
 from kiln.store.manifest import object_id
 from kiln.store.meta import ObjectMeta, kind_of
 from kiln.store.patch import split

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from kiln.store.commit import Staged
+from kiln.store.copying import Copy
 from kiln.store.digest import ObjectId
 from kiln.store.disk import disk_errors, open_directory
 from kiln.store.errors import Damaged
-from kiln.store.ingest import Copy, ingest
+from kiln.store.ingest import ingest
 from kiln.store.meta import ObjectMeta
 from kiln.store.reader import StoreReader
 from kiln.store.session import Session

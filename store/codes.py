@@ -23,8 +23,9 @@ CODES: dict[str, tuple[str, str]] = {
     "K0703": (
         "damaged data in the store",
         "Bytes on disk are not what their digest says, or a record does not parse. Damaged objects are never used. "
-        "`kiln store verify` reads everything and names what is wrong; `kiln store rebuild-index` makes the index "
-        "again from the objects' own small files.",
+        "`kiln store verify` reads everything and names what is wrong. `kiln store repair` makes damaged objects "
+        "whole from other stores (--from), or takes them out, so that they are built again. `kiln store "
+        "rebuild-index` makes the index again from the objects' own small files.",
     ),
     "K0704": (
         "something that an object cannot hold",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from store_samples import make, run_python
 
-from kiln.store import bigcopy, ingest, sourcememo
+from kiln.store import bigcopy, copying, ingest, sourcememo
 from kiln.store.digest import blob_digest
 from kiln.store.errors import Refused
 from kiln.store.manifest import entries_of
@@ -21,13 +21,13 @@ from kiln.store.store import Store
 def read_paths(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The paths of files that were opened for reading."""
     opened: list[bytes] = []
-    plain = ingest.open_regular
+    plain = copying.open_regular
 
     def noting(event: ingest.Event) -> tuple[int, os.stat_result]:
         opened.append(event.path)
         return plain(event)
 
-    monkeypatch.setattr(ingest, "open_regular", noting)
+    monkeypatch.setattr(copying, "open_regular", noting)
     return opened
 
 
@@ -131,14 +131,14 @@ def test_a_damaged_memo_is_nothing(store: Store, place: str) -> None:
 
 def test_a_file_that_changes_while_it_is_read(store: Store, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make(f"{place}/src", {"d": {"log": b"1"}})
-    plain = ingest.hash_file
+    plain = copying.hash_file
 
     def slow(fd: int, *rest: object) -> object:
         with open(f"{place}/src/d/log", "ab") as file:
             file.write(b"more")
         return plain(fd, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ingest, "hash_file", slow)
+    monkeypatch.setattr(copying, "hash_file", slow)
     with pytest.raises(Refused, match="a source changed") as caught:
         store.add_object(f"{place}/src", "src", move=False)
     assert "d/log" in (caught.value.found or "")
@@ -148,13 +148,13 @@ def test_a_file_that_changes_while_it_is_read(store: Store, place: str, monkeypa
 
 def test_a_folder_that_changes_while_it_is_read(store: Store, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make(f"{place}/src", {"d": {"f": b"1"}})
-    plain = ingest.hash_file
+    plain = copying.hash_file
 
     def slow(fd: int, *rest: object) -> object:
         make(f"{place}/src/d/late", b"")
         return plain(fd, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ingest, "hash_file", slow)
+    monkeypatch.setattr(copying, "hash_file", slow)
     with pytest.raises(Refused, match="a source changed") as caught:
         store.add_object(f"{place}/src", "src", move=False)
     assert "'d'" in (caught.value.found or "")
