@@ -48,7 +48,7 @@ class Pool:
         with disk_errors("sharing files of the store"):
             for item in items:
                 for path, node in big_files(item.meta):
-                    entry = self._entry(node)
+                    entry = self.entry(node)
                     if os.path.lexists(entry):
                         self._replace(item, path, node, entry)
 
@@ -75,12 +75,13 @@ class Pool:
                 for inner in os.listdir(f"{self._root}/{name}"):
                     yield f"{self._root}/{name}/{inner}"
 
-    def _entry(self, node: FileNode) -> str:
+    def entry(self, node: FileNode) -> str:
+        """Where the pool has a file, if it has it."""
         digits = node.digest.hex()
         return f"{self._root}/{digits[:2]}/{digits[2:]}{'x' if node.executable else ''}"
 
     def _add(self, physical: str, path: bytes, node: FileNode) -> None:
-        entry = self._entry(node)
+        entry = self.entry(node)
         if os.path.lexists(entry):
             return
         self._layout.make_folder(self._root, 0o700)

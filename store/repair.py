@@ -2,8 +2,9 @@
 
     1  every object is read and hashed
     2  one whose bytes are right gets its modes, times and small file back; any other that is damaged or missing is
-       copied from another store that has it whole, and put in its place by one exchange of names (renameat2(2),
-       RENAME_EXCHANGE), so that nobody sees it missing; what lay there goes to quarantine/
+       put together from its own whole files and the pool's (see `reassemble`), or copied from another store, and
+       put in its place by one exchange of names (renameat2(2), RENAME_EXCHANGE), so that nobody sees it missing;
+       what lay there goes to quarantine/
     3  what nobody else has is taken out of the index, with all that refers to it, which is useless without it, and
        moved to quarantine/ with its small files: the next realisation makes it again
     4  what is in quarantine/ is looked at again, references first: what is whole and has its references back returns
@@ -37,17 +38,18 @@ from kiln.store.layout import Layout
 from kiln.store.meta import ObjectMeta, decode_meta, encode_meta
 from kiln.store.passage import sole_passage
 from kiln.store.reader import StoreReader
+from kiln.store.reassemble import stage_reassembled
 from kiln.store.session import Session
 from kiln.store.trash import Bin, to_trash
 from kiln.store.tree import make_enterable
-from kiln.store.verify import verify_object
+from kiln.store.verify import read_meta, verify_object
 
 QUARANTINE = "quarantine"
 QUARANTINE_DAYS = 30
 
 
 class Repaired(NamedTuple):
-    """`mended` came from another store; `lost` were damaged and are out; `useless` are out since they refer to one
+    """`mended` are whole again; `lost` were damaged and are out; `useless` are out since they refer to one
     that is; `returned` came back out of quarantine."""
 
     checked: int
@@ -66,7 +68,7 @@ def repair(layout: Layout, index: Environment, session: Session, others: Sequenc
         if _heal(layout, session, info):
             mended.append(info)
             continue
-        staged = _borrow(session, info.id, others)
+        staged = _reassemble(layout, session, info) or _borrow(session, info.id, others)
         if staged is not None:
             _mend(layout, session, staged)
             mended.append(info)
@@ -99,6 +101,16 @@ def _heal(layout: Layout, session: Session, info: ObjectInfo) -> bool:
     finally:
         os.close(store_fd)
     return not verify_object(layout, info)
+
+
+def _reassemble(layout: Layout, session: Session, info: ObjectInfo) -> Staged | None:
+    try:
+        meta = read_meta(layout, info.path.base)
+        return stage_reassembled(layout, session, meta) if meta.info == info else None
+    except NoSpace:
+        raise
+    except StoreError:
+        return None
 
 
 def _borrow(session: Session, object_id: ObjectId, others: Iterable[StoreReader]) -> Staged | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from store_samples import (
     Key,
+    Link,
     Script,
     add,
     claim_of,
@@ -230,3 +231,24 @@ def test_what_is_no_store_cannot_be_read(place: str) -> None:
     for path in ("folder", "nothing"):
         with pytest.raises(NotInStore):
             Store.open_readonly(f"{place}/{path}")
+
+
+def test_put_together_from_the_pool(store: Store, place: str) -> None:
+    """Another object shares the bytes; directories, links, small files and modes come from what is left."""
+    big = os.urandom(100_000)
+    tree = {"f": big, "d": {"x": Script(big), "s": b"small", "l": Link("s"), "empty": {}}, "own": b"o"}
+    info = add(store, place, "tree", tree)
+    single = add(store, place, "single", big)
+    add(store, place, "script", Script(big))
+    physical = store.physical(info.path)
+    for path in ("f", "d/x"):
+        os.chmod(os.path.dirname(f"{physical}/{path}"), 0o755)
+        os.unlink(f"{physical}/{path}")
+    make(f"{physical}/f", b"put in its place")
+    os.chmod(store.physical(single.path), 0o644)
+    os.unlink(store.physical(single.path))
+    assert set(store.repair().mended) == {info, single}
+    assert store.check(contents=True) == [] and read(f"{physical}/f") == big
+    os.chmod(physical, 0o755)
+    os.unlink(f"{physical}/own")
+    assert store.repair().lost == (info,), "a small file is nowhere else"
