@@ -99,9 +99,12 @@ def spots_of(trace: TracebackType | None, linker: Linker) -> list[Spot]:
 
 
 def _line(trace: TracebackType) -> int:
-    """The line that ran. A loop's jump back has none, and a budget may end there: the one before it in the code."""
+    """The line that ran. A loop's jump back has none, and a budget may end there: the one before it in the code.
+
+    Python says None for no line, and early ones of 3.11 say -1.
+    """
     line: int | None = trace.tb_lineno
-    if line is not None:
+    if line is not None and line > 0:
         return line
     code = trace.tb_frame.f_code
     before = [line for start, _, line in code.co_lines() if line is not None and start <= trace.tb_lasti]

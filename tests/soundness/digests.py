@@ -1,4 +1,4 @@
-"""The digests of what examples and generated graphs derive: run in a process of its own, for test_determinism.py.
+"""The digests of what examples and generated graphs derive: run in a process of its own, for test_same_everywhere.py.
 
     python -m tests.soundness.digests FOLDER ORDER
 

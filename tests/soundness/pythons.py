@@ -64,7 +64,7 @@ def environment(version: str, folder: str) -> str | None:
 
 
 def main(versions: list[str]) -> int:
-    from tests.soundness.test_determinism import digests, lay_out
+    from tests.soundness.test_same_everywhere import digests, lay_out
 
     with tempfile.TemporaryDirectory(prefix="pythons-") as folder:
         files = lay_out(os.path.join(folder, "files"))
