@@ -25,10 +25,13 @@ _OUTPUT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _BASE = re.compile(rf"([{ALPHABET}]{{32}})-(.+)", re.DOTALL)
 
 
+_PAIRS = tuple(left + right for left in ALPHABET for right in ALPHABET)
+
+
 def base32(data: bytes) -> str:
     """20 bytes as 32 characters of the alphabet, most significant bit first."""
     number = int.from_bytes(data[:20], "big")
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(155, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(150, -1, -10)])
 
 
 def check_name(name: str) -> str:
