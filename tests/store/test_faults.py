@@ -82,7 +82,7 @@ from kiln.store.store import Store
 place = sys.argv[1]
 small = f"{place}/small"
 def remount(how):
-    assert os.system(f"mount -o remount,{how} {small}") == 0
+    assert os.system(f"mount -o remount,bind,{how} {small}") == 0
 def tried(what):
     try:
         what()
