@@ -87,6 +87,7 @@ def test_a_session(terminal: Terminal, tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_what_runs_and_not_the_session(terminal: Terminal) -> None:
     terminal.type("unfinished(")
+    terminal.until("unfinished(")  # Ctrl-C before readline reads would flush what was typed
     terminal.interrupted()
     # Some minutes' worth: only an interrupt brings the prompt back.
     terminal.type("fold(range(1000000), 0, fn(a, b) => fold(range(10000), a, fn(c, d) => c + d))\n")
