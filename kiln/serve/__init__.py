@@ -1,0 +1,1 @@
+"""`kiln cache serve`: a cache folder over HTTP, with uploads into quarantine. It never signs."""
