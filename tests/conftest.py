@@ -14,7 +14,7 @@ import pytest
 from tests.support.home import PACKAGES, Home, target
 from tests.support.nobody import Nobody, find_nobody
 from tests.support.pool import lay_pool, mirrors_of
-from tests.support.room import VARIABLE, once, open_room, remove_room
+from tests.support.room import VARIABLE, keep_apart, once, open_room, remove_room
 
 _ROOM = pytest.StashKey[str]()
 
@@ -25,6 +25,7 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if VARIABLE not in os.environ:
         config.stash[_ROOM] = open_room()
+    keep_apart()
 
 
 def pytest_unconfigure(config):

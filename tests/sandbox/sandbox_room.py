@@ -16,6 +16,7 @@ from kiln.interpreter.sandbox.errors import NamespacesRefused
 from kiln.interpreter.sandbox.run import build_identity, run_sandbox
 from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.store.paths import OutputName, StorePath, base32
+from tests.support.room import downloads
 
 BUILD_ID = 30017
 """Who builds when root runs the tests."""
@@ -132,7 +133,7 @@ class Room:
 @functools.cache
 def busybox() -> bytes:
     """Debian's busybox-static, fetched once and kept in this user's cache folder."""
-    folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "kiln-tests")
+    folder = downloads()
     kept = os.path.join(folder, _DEB_SHA256)
     if not os.path.exists(kept):
         os.makedirs(folder, exist_ok=True)

@@ -21,7 +21,7 @@ import pytest
 from kiln.context import make_store
 from kiln.interpreter.asking import Request, ask
 from kiln.interpreter.derivation import FetchStep
-from tests.support.room import remove_tree
+from tests.support.room import downloads, remove_tree
 
 
 def lay_pool(pool: str, targets: Iterable[str]) -> None:
@@ -65,8 +65,7 @@ def _lay(path: str, step: FetchStep) -> None:
 
 def _kept(step: FetchStep) -> str:
     """The file in the cache folder that outlives the session."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = os.path.join(cache, "kiln-tests", "files", step.fixed.value.hex())
+    path = os.path.join(downloads(), "files", step.fixed.value.hex())
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         part = f"{path}.{os.getpid()}"

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 VARIABLE = "KILN_TESTS_ROOM"
 """Names the folder to worker processes."""
+_DOWNLOADS = "KILN_TESTS_DOWNLOADS"
+_OWN_FOLDERS = {"XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
 
 
 def open_room() -> str:
@@ -22,6 +24,18 @@ def open_room() -> str:
     os.chmod(room, 0o755)
     os.environ[VARIABLE] = room
     return room
+
+
+def keep_apart() -> None:
+    """What runs in the tests' own processes keeps its things in the room, and nothing in the user's own folders."""
+    os.environ.setdefault(_DOWNLOADS, os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    for variable, name in _OWN_FOLDERS.items():
+        os.environ[variable] = os.path.join(os.environ[VARIABLE], "own", name)
+
+
+def downloads() -> str:
+    """The user's folder of what tests downloaded, which outlives a session."""
+    return os.path.join(os.environ[_DOWNLOADS], "kiln-tests")
 
 
 def remove_room(room: str) -> None:
