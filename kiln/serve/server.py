@@ -1,0 +1,135 @@
+"""Running the application on uvicorn: where it listens, and how it ends.
+
+SIGTERM and SIGINT stop it from accepting; what runs may finish within `Limits.drain`, and /health says 503 meanwhile,
+so that a balancer sends nobody any more. A socket that systemd opened (`LISTEN_FDS`) is used as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import uvicorn
+
+from kiln.serve.app import Serving, make_app
+
+_SYSTEMD_FIRST = 3
+_BACKLOG = 1024
+_HOUSEKEEPING = 60.0
+
+
+class BadAddress(Exception):
+    """Somewhere that this process can't listen; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`HOST:PORT`, `[HOST]:PORT`, or `unix:PATH`."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Raises BadAddress."""
+        if text.startswith("unix:") and len(text) > len("unix:"):
+            return cls("", 0, text[len("unix:") :])
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > 65535:
+            raise BadAddress(f"expected HOST:PORT or unix:PATH, found {text!r}")
+        return cls(host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
+
+
+def open_socket(address: Address) -> socket.socket:
+    """A listening socket; systemd's, where it passed one. Raises BadAddress."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0":
+        return socket.socket(fileno=_SYSTEMD_FIRST)
+    try:
+        return _open_unix(address.path) if address.path else _open_tcp(address)
+    except OSError as error:
+        raise BadAddress(f"can't listen at {address.path or f'{address.host}:{address.port}'}: {error}") from None
+
+
+def _open_tcp(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((address.host, address.port))
+    listening.listen(_BACKLOG)
+    return listening
+
+
+def _open_unix(path: str) -> socket.socket:
+    """A socket that an ended server left is replaced; anything else at that place is not."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+            finally:
+                probe.close()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(path)
+    listening.listen(_BACKLOG)
+    return listening
+
+
+def shown(listening: socket.socket) -> str:
+    """The address as a user of the cache writes it."""
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{listening.getsockname()}"
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """Tells the application as soon as it is asked to end."""
+
+    def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
+        super().__init__(config)
+        self._serving = serving
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._serving.draining = True
+        await super().shutdown(sockets)
+
+
+def serve(serving: Serving, listening: socket.socket, started: Callable[[], None]) -> None:
+    """Answer until a signal ends it. Connections that are open may finish what they began."""
+    config = uvicorn.Config(
+        make_app(serving),
+        log_config=None,
+        access_log=False,
+        limit_concurrency=serving.limits.connections,
+        timeout_graceful_shutdown=int(serving.limits.drain),
+        server_header=False,
+        date_header=False,
+        lifespan="off",
+    )
+    server = _Server(config, serving)
+
+    async def run() -> None:
+        upkeep = asyncio.create_task(_keep_house(serving))
+        try:
+            started()
+            await server.serve(sockets=[listening])
+        finally:
+            upkeep.cancel()
+
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it has ended
+        asyncio.run(run())
+
+
+async def _keep_house(serving: Serving) -> None:
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING)
+        if serving.quarantine is not None:
+            await asyncio.to_thread(serving.quarantine.drop_idle)
