@@ -77,8 +77,8 @@ def cache(tmp_path: Path) -> Path:
 def serve(cache: Path, tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
 
-        def start(*, limits: Limits = Limits(), admit: Admit | None = None, **options: Any) -> Running:
-            serving = Serving(str(cache), TokenFile(str(_tokens(tmp_path))), limits, admit, **options)
+        def start(*, limits: Limits | None = None, admit: Admit | None = None, **options: Any) -> Running:
+            serving = Serving(str(cache), TokenFile(str(_tokens(tmp_path))), limits or Limits(), admit, **options)
             running = Running(serving, 0)
             if admit is None and options.pop("uploads", True):
                 serving.admit = _noting(running)

@@ -17,6 +17,9 @@ from tests.serve.conftest import PACK, Serve
 
 SESSION = "0123456789abcdef" * 2
 OTHER = "p/cd/cd" + "0" * 62
+PUT_HEAD = (
+    f"PUT /u/{SESSION}/{OTHER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer writer\r\nContent-Length: 50\r\n\r\n"
+).encode()
 
 
 @pytest.mark.parametrize(
@@ -92,8 +95,7 @@ def test_limits_on_size(serve: Serve, cache: Path) -> None:
 def test_a_body_that_trickles_is_cut_off(serve: Serve) -> None:
     running = serve(limits=Limits(pace=1 << 20, grace=0.2))
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
-        head = f"PUT /u/{SESSION}/{OTHER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer writer\r\nContent-Length: 50\r\n\r\n"
-        client.sendall(head.encode() + b"x")
+        client.sendall(PUT_HEAD + b"x")
         assert b" 408 " in client.recv(4096)
 
 
@@ -103,7 +105,7 @@ def test_a_client_that_goes_away_leaves_nothing(serve: Serve, cache: Path) -> No
     head = (
         f"PUT /u/{SESSION}/{OTHER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer writer\r\nContent-Length: 50\r\n\r\n"
     )
-    client.sendall(head.encode() + b"x" * 20)
+    client.sendall(PUT_HEAD + b"x" * 20)
     _until(lambda: any((cache / ".quarantine").rglob("coming-*")))
     client.close()
     _until(lambda: not any((cache / ".quarantine").rglob("coming-*")))
