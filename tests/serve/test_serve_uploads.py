@@ -102,9 +102,6 @@ def test_a_body_that_trickles_is_cut_off(serve: Serve) -> None:
 def test_a_client_that_goes_away_leaves_nothing(serve: Serve, cache: Path) -> None:
     running = serve()
     client = socket.create_connection(("127.0.0.1", running.port))
-    head = (
-        f"PUT /u/{SESSION}/{OTHER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer writer\r\nContent-Length: 50\r\n\r\n"
-    )
     client.sendall(PUT_HEAD + b"x" * 20)
     _until(lambda: any((cache / ".quarantine").rglob("coming-*")))
     client.close()
