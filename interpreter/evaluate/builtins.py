@@ -189,9 +189,9 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 
 def to_str(value: Value) -> str:
-    if type(value) is str:
-        return value
-    return json_text(value)
+    if type(value) is int:
+        return str(value)
+    return value if type(value) is str else json_text(value)
 
 
 def to_int(text: str) -> Variant:

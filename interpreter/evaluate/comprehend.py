@@ -2,6 +2,10 @@
 
 A closure made inside a loop must capture this round's values, and Python's closures capture variables; so where
 the rest of a comprehension makes closures, it becomes a function that is called once a round.
+
+`map` and `filter` with a function written on the spot are comprehensions too, which saves a call for each item:
+
+    map(xs, fn(x) => e)    [e for x in xs]        filter(xs, fn(x) => e)    [x for x in xs if e]
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from typing import TYPE_CHECKING
 from kiln.interpreter.evaluate.emit import BLOCKS, DEEP, local
 from kiln.interpreter.evaluate.patterns import matching
 from kiln.interpreter.evaluate.walk import makes_closures
-from kiln.lang.core import BindPattern, Comprehend, ForClause, SpreadItem
+from kiln.interpreter.imports import PRELUDE
+from kiln.lang.core import Absent, BindPattern, Call, Comprehend, ForClause, Function, Local, SpreadItem, WhenClause
 
 if TYPE_CHECKING:
     from kiln.interpreter.evaluate.compile import Compiler
@@ -23,6 +28,20 @@ def comprehension(self: Compiler, e: Comprehend) -> str:
     made = self.spilled("[]" if e.key is None else "{}", e.at)
     _clause(self, e, 0, made)
     return f"_tuple({made})" if e.key is None else made
+
+
+def loop_of(e: Call) -> Comprehend | None:
+    """The comprehension that a call of the prelude's `map` or `filter` stands for, if it is one."""
+    if e.fn.module != PRELUDE or e.fn.name not in ("map", "filter"):
+        return None
+    items, f = e.args
+    if not isinstance(f, Function) or f.params[0].mode != "required" or isinstance(items, Absent):
+        return None
+    name = f.params[0].name
+    every = ForClause(BindPattern(name), items)
+    if e.fn.name == "map":
+        return Comprehend(e.at, None, f.body, (every,))
+    return Comprehend(e.at, None, Local(f.at, name), (every, WhenClause(f.body)))
 
 
 def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:

@@ -25,6 +25,7 @@ from kiln.interpreter.derivation import (
     Input,
     InputRef,
     Limits,
+    OutputKind,
     OutputRef,
     OutputSpec,
     Part,
@@ -87,6 +88,7 @@ def _plan_spec(own: Drv, spec: Record) -> Plan:
         tuple(sorted(run.links_.items())),
         outputs,
         _limits(own.name, spec.limits_),  # type: ignore[attr-defined]
+        tuple(sorted({secret.name for secret in spec.secrets_})),  # type: ignore[attr-defined]
     )
 
 
@@ -200,6 +202,8 @@ class Resolver:
     def _build_step(self, drv: Drv) -> DrvDigest:
         plan = drv.plan
         assert plan is not None
+        if plan.builder == ("verify", 1):
+            plan = plan._replace(outputs=(OutputSpec(OutputName("out"), self._kind_of_first(plan)),))
         made = _Templates(drv, plan).derivation()
         digest = drv_digest(made)
         known = self.graph.get(digest)
@@ -209,13 +213,28 @@ class Resolver:
         self.graph[digest] = BuildStep(digest, made, limits, self._made_at(digest, drv))
         return digest
 
+    def _kind_of_first(self, plan: Plan) -> OutputKind:
+        """The kind of the output that the plan's first argument names, whose origin is known."""
+        out = plan.args[0].parts[0]  # type: ignore[union-attr]
+        assert isinstance(out, OutValue)
+        origin = out.owner.origin
+        if isinstance(origin, SourceObject):
+            return "file" if isinstance(out.owner, Source) and out.owner.selection is None else "tree"
+        assert origin is not None
+        step = self.graph[origin]
+        if isinstance(step, FetchStep):
+            return "file"
+        return next(spec.kind for spec in step.derivation.outputs if spec.name == out.output)
+
     def _fetch_step(self, fetch: Fetch) -> DrvDigest:
         digest = fixed_digest(fetch.fixed)
         known = self.graph.get(digest)
-        sources = fetch.sources
+        sources, credential = fetch.sources, fetch.credential
         if isinstance(known, FetchStep):
             sources = (*known.sources, *(item for item in sources if item not in known.sources))
-        self.graph[digest] = FetchStep(digest, fetch.fixed, sources, self._made_at(digest, fetch))
+            credential = known.credential or credential
+        place = self._made_at(digest, fetch)
+        self.graph[digest] = FetchStep(digest, fetch.fixed, sources, place, credential)
         return digest
 
     def _made_at(self, digest: DrvDigest, owner: Buildable) -> str | None:
@@ -318,7 +337,13 @@ class _Templates:
         env = {name: self._template(text) for name, text in plan.env}
         links = {path: self._template(text) for path, text in plan.links}
         return derivation(
-            name=plan.name, builder=builder, inputs=self.inputs, outputs=plan.outputs, env=env, links=links
+            name=plan.name,
+            builder=builder,
+            inputs=self.inputs,
+            outputs=plan.outputs,
+            env=env,
+            links=links,
+            secrets=plan.secrets,
         )
 
     def _check_link(self, path: str) -> None:

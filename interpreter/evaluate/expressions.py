@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from kiln.interpreter.evaluate import shellcode
-from kiln.interpreter.evaluate.comprehend import comprehension
+from kiln.interpreter.evaluate.comprehend import comprehension, loop_of
 from kiln.interpreter.evaluate.emit import format_piece, integer, local, row
 from kiln.interpreter.evaluate.values import attribute
 from kiln.lang.core import (
@@ -142,6 +142,9 @@ def _construct(self: Compiler, e: Construct) -> str:
 
 
 def _call(self: Compiler, e: Call) -> str:
+    loop = loop_of(e)
+    if loop is not None:
+        return comprehension(self, loop)
     target = self.links.target(e.fn)
     given = list(e.args)
     if target.fills:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from kiln.interpreter.derivation import Fixed, Limits, OutputSpec, SourceObject
+from kiln.interpreter.derivation import Credential, Fixed, Limits, OutputSpec, SourceObject
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, Value
 from kiln.store.digest import DrvDigest
 
@@ -51,6 +51,8 @@ class Plan(NamedTuple):
     links: tuple[tuple[str, str | Text], ...]
     outputs: tuple[OutputSpec, ...]
     limits: Limits
+    secrets: tuple[str, ...] = ()
+    """By name: the sandbox has each as a file."""
 
 
 class Buildable:
@@ -103,12 +105,13 @@ class Pkg(Buildable):
 class Fetch(Buildable):
     """A file fixed by its content."""
 
-    __slots__ = ("fixed", "sources")
+    __slots__ = ("credential", "fixed", "sources")
 
-    def __init__(self, fixed: Fixed, sources: tuple[str, ...]) -> None:
+    def __init__(self, fixed: Fixed, sources: tuple[str, ...], credential: Credential | None = None) -> None:
         super().__init__()
         self.fixed = fixed
         self.sources = sources
+        self.credential = credential
 
 
 class Selection(NamedTuple):
