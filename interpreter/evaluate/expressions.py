@@ -13,6 +13,7 @@ from kiln.interpreter.evaluate import shellcode
 from kiln.interpreter.evaluate.comprehend import comprehension, loop_of
 from kiln.interpreter.evaluate.emit import format_piece, integer, local, row
 from kiln.interpreter.evaluate.values import attribute
+from kiln.interpreter.imports import PRELUDE
 from kiln.lang.core import (
     Absent,
     Apply,
@@ -160,7 +161,10 @@ def _call(self: Compiler, e: Call) -> str:
             args.append("_ABSENT")
         else:
             args.append(self.spilled(self.links.parameter_default(e.fn, place), e.at))
-    return f"{target.name}({', '.join(args)})"
+    called = f"{target.name}({', '.join(args)})"
+    if e.fn.module == PRELUDE and e.fn.name == "to_str" and args[0].isidentifier():
+        return f"_str({args[0]}) if _type({args[0]}) is _int else {called}"  # most are numbers, told apart at once
+    return called
 
 
 def _apply(self: Compiler, e: Apply) -> str:
