@@ -162,13 +162,40 @@ class Fixed:
     value: bytes
 
 
+AMOUNTS = ("time", "silence", "log", "memory", "processes", "disk")
+MOST_PROCESSES = 4000
+"""As many as every build may have; the sandbox's own fence, which a builder can see, stands a little above."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a build may use: seconds, seconds without output, bytes of log. Outside every digest."""
+    """What a build may use: seconds, seconds without output, bytes of log; bytes of memory and of disk, where 0 is no
+    limit; processes and threads; whether nothing else may be built meanwhile. Outside every digest."""
 
     time: int = 3600
     silence: int = 1200
     log: int = 64 * 1024 * 1024
+    memory: int = 0
+    processes: int = MOST_PROCESSES
+    disk: int = 0
+    exclusive: bool = False
+
+    def wider(self, other: Limits) -> Limits:
+        """What is enough for both."""
+        return Limits(
+            max(self.time, other.time),
+            max(self.silence, other.silence),
+            max(self.log, other.log),
+            max(self.memory, other.memory) if self.memory and other.memory else 0,
+            max(self.processes, other.processes),
+            max(self.disk, other.disk) if self.disk and other.disk else 0,
+            self.exclusive or other.exclusive,
+        )
+
+    def amounts(self) -> dict[str, int]:
+        """What a statement says of them: every number that limits."""
+        numbers = {name: getattr(self, name) for name in AMOUNTS}
+        return {name: value for name, value in numbers.items() if value}
 
 
 USUAL_LIMITS = Limits()

@@ -180,7 +180,7 @@ def _facts(
         run=run,
         epoch=made.sandbox.epoch,
         profile=made.sandbox.profile,
-        limits={"time": limits.time, "silence": limits.silence, "log": limits.log},
+        limits=limits.amounts(),
     )
 
 

@@ -19,7 +19,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kiln.interpreter.derivation import STANDARD, SYSTEM, USUAL_LIMITS, Derivation, Fixed, Limits, SourceObject
+from kiln.interpreter.derivation import (
+    AMOUNTS,
+    MOST_PROCESSES,
+    STANDARD,
+    SYSTEM,
+    USUAL_LIMITS,
+    Derivation,
+    Fixed,
+    Limits,
+    SourceObject,
+)
 from kiln.interpreter.errors import NotReplayable
 from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepStarted
 from kiln.interpreter.evidence import output_fact
@@ -230,8 +240,9 @@ class _Runner:
 def _limits(facts: Provenance) -> Limits:
     """What the build had, where its statement says so: what took long takes long again."""
     said = facts.limits if isinstance(facts, BuildFacts) else {}
-    usual = {"time": USUAL_LIMITS.time, "silence": USUAL_LIMITS.silence, "log": USUAL_LIMITS.log}
-    return Limits(**{name: max(1, said.get(name, value)) for name, value in usual.items()})
+    usual = {name: getattr(USUAL_LIMITS, name) for name in AMOUNTS}
+    found = {name: max(1, said[name]) if name in said else value for name, value in usual.items()}
+    return Limits(**found | {"processes": min(found["processes"], MOST_PROCESSES)})
 
 
 def _quoted(path: str) -> str:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from kiln.interpreter.derivation import (
+    AMOUNTS,
+    MOST_PROCESSES,
     BuildStep,
     Builtin,
     Derivation,
@@ -115,12 +117,15 @@ def _program(package: str, program: str | Text) -> str | Text:
 
 
 def _limits(package: str, given: Record) -> Limits:
-    limits = Limits(time=given.time_, silence=given.silence_, log=given.log_)  # type: ignore[attr-defined]
-    for label in ("time", "silence", "log"):
-        if getattr(limits, label) <= 0:
-            raise Failure(
-                BadCommand(package, f"its limit `{label}` is {getattr(limits, label)}", "give a number above 0")
-            )
+    limits = Limits(**{name: getattr(given, f"{name}_") for name in (*AMOUNTS, "exclusive")})
+    for label, value in ((name, getattr(limits, name)) for name in AMOUNTS):
+        if value < 0 or (value == 0 and label not in ("memory", "disk")):
+            raise Failure(BadCommand(package, f"its limit `{label}` is {value}", "give a number above 0"))
+    if limits.processes > MOST_PROCESSES:
+        found = f"its limit `processes` is {limits.processes}"
+        raise Failure(
+            BadCommand(package, found, f"give at most {MOST_PROCESSES}, which is what every build may have")
+        )
     return limits
 
 
@@ -209,7 +214,7 @@ class Resolver:
         known = self.graph.get(digest)
         limits = plan.limits
         if isinstance(known, BuildStep):
-            limits = _wider(known.limits, limits)
+            limits = known.limits.wider(limits)
         self.graph[digest] = BuildStep(digest, made, limits, self._made_at(digest, drv))
         return digest
 
@@ -274,10 +279,6 @@ def _check_source(source: Source) -> None:
         raise Failure(SourceUnreadable(source.path, "it is no folder; `source_file` takes a file"))
     if source.selection is None and not os.path.isfile(source.path):
         raise Failure(SourceUnreadable(source.path, "it is no file; `source` takes a folder"))
-
-
-def _wider(left: Limits, right: Limits) -> Limits:
-    return Limits(max(left.time, right.time), max(left.silence, right.silence), max(left.log, right.log))
 
 
 def _needs_itself(path: list[Buildable], again: Buildable) -> NeedsItself:
