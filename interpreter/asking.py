@@ -16,6 +16,7 @@ from kiln.interpreter.answers import ABSENT, Answer, Target, file_digest, recall
 from kiln.interpreter.derivation import SourceObject, Step
 from kiln.interpreter.ledger import Ledger
 from kiln.interpreter.plan import Plan, take_all
+from kiln.lang.garbage import uncollected
 from kiln.store.digest import DrvDigest
 from kiln.store.store import Store
 
@@ -99,21 +100,26 @@ def ask(
     Raises CompileError, EvaluationError.
     """
     asked = Asked()
-    for request in requests:
-        began, head = time.time_ns(), head_state(request.file)
-        host = StoreHost(store)
-        evaluator, module = open_program(request, store, trees, budget, host)
-        value = evaluator.select(module, request.path)
-        name = request.attribute or evaluator.default_name(module)
-        targets = evaluator.targets(value, name)
-        asked.targets.append(targets)
-        asked.graph.update(evaluator.graph)
-        asked.programs.append(evaluator.program)
-        asked.readings.append(Reading(began, head, tuple(host.added)))
-        files = tuple((path, bytes(digest)) for path, digest in evaluator.program.sources if os.path.isabs(path))
-        files += tuple((path, ABSENT) for path in evaluator.program.absent)
-        asked.answers.append(Answer(tuple(targets), (*files, *head), tuple(evaluator.sources)))
+    with uncollected(keep=True):
+        for request in requests:
+            _ask(asked, request, store, trees, budget)
     return asked
+
+
+def _ask(asked: Asked, request: Request, store: Store, trees: Opener | None, budget: Budget | None) -> None:
+    began, head = time.time_ns(), head_state(request.file)
+    host = StoreHost(store)
+    evaluator, module = open_program(request, store, trees, budget, host)
+    value = evaluator.select(module, request.path)
+    name = request.attribute or evaluator.default_name(module)
+    targets = evaluator.targets(value, name)
+    asked.targets.append(targets)
+    asked.graph.update(evaluator.graph)
+    asked.programs.append(evaluator.program)
+    asked.readings.append(Reading(began, head, tuple(host.added)))
+    files = tuple((path, bytes(digest)) for path, digest in evaluator.program.sources if os.path.isabs(path))
+    files += tuple((path, ABSENT) for path in evaluator.program.absent)
+    asked.answers.append(Answer(tuple(targets), (*files, *head), tuple(evaluator.sources)))
 
 
 def keep_answers(requests: Sequence[Request], asked: Asked, cache: str) -> None:

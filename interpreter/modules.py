@@ -40,6 +40,7 @@ from kiln.interpreter.imports import (
 from kiln.interpreter.program import Program, SourceFile
 from kiln.lang.check.interface import Interface
 from kiln.lang.core import CoreModule, ModuleId
+from kiln.lang.garbage import uncollected
 from kiln.lang.report import CompileError, Place, Report
 from kiln.lang.syntax import ast
 from kiln.lang.syntax.parser import decode_source, parse_module
@@ -93,6 +94,10 @@ class Loader:
 
     def load(self, path: str, shown: str | None = None) -> Program:
         """The program of a build file, which messages call `shown`. Raises CompileError with every report."""
+        with uncollected():
+            return self._load(path, shown)
+
+    def _load(self, path: str, shown: str | None) -> Program:
         root = os.path.abspath(path)
         self._root = root
         self._read(PRELUDE, None)

@@ -6,7 +6,6 @@ once; what uses a declaration whose type is then unknown is passed over in silen
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ from kiln.lang.check.types import Type, generalise, type_id
 from kiln.lang.check.uses import MAX_DEPTH, free_names, mentioned, too_deep
 from kiln.lang.check.world import World
 from kiln.lang.core import CoreModule, ModuleId
+from kiln.lang.garbage import uncollected
 from kiln.lang.report import Report
 from kiln.lang.syntax import ast
 
@@ -64,18 +64,14 @@ def check_module(module: ast.Module, module_id: ModuleId, imports: Mapping[str, 
 
 @contextmanager
 def _room() -> Iterator[None]:
-    """Frames enough, and no search for garbage: what the checker makes lives until it ends, and holds no cycle to
-    speak of, so that looking through it again and again took a third of the time.
-    """
-    before, collecting = sys.getrecursionlimit(), gc.isenabled()
+    """Frames enough, and no search for garbage."""
+    before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _FRAMES))
-    gc.disable()
     try:
-        yield
+        with uncollected():
+            yield
     finally:
         sys.setrecursionlimit(before)
-        if collecting:
-            gc.enable()
 
 
 class _Check:
@@ -229,7 +225,7 @@ class _Check:
         self, chunk: ast.Chunk, decl: ast.FnDecl | ast.LetDecl | ast.SetDecl, value: Value
     ) -> FnSignature | SetSignature | Type | None:
         annotations = self.declared.annotations
-        annotations.start = chunk.start
+        annotations.enter(chunk)
         match decl:
             case ast.FnDecl():
                 fn = read_fn(annotations, self.world, decl)
