@@ -64,7 +64,7 @@ class Ledger:
         realised: dict[ResolvedDigest, list[dict[OutputName, Realised]]] = {}
         for resolved, found in claims.items():
             builds: dict[EnvelopeDigest, dict[OutputName, Realised]] = {}
-            for claim, witness, _ in found:
+            for claim, witness, *_ in found:
                 if claim.object in infos:
                     made = Realised(infos[claim.object], witness.envelope)
                     builds.setdefault(witness.envelope, {}).setdefault(claim.output, made)
@@ -76,7 +76,7 @@ class Ledger:
         """The envelope about an object as an output of a derivation."""
         resolutions = self._store.resolutions_for([item.drv]).get(item.drv, ())
         for resolved in [ResolvedDigest(item.drv), *(resolution.resolved for resolution in resolutions)]:
-            for claim, witness, _ in self._store.claims_for(resolved):
+            for claim, witness, *_ in self._store.claims_for(resolved):
                 if claim.object == made and claim.output == item.output:
                     return witness.envelope
         return None

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 
 from kiln.store import tables
@@ -21,7 +22,7 @@ from kiln.store.errors import StoreError
 from kiln.store.index import Environment, Txn
 from kiln.store.info import ObjectInfo, decode_row
 from kiln.store.layout import Layout
-from kiln.store.records import decode_claim
+from kiln.store.records import Claim, decode_claim
 from kiln.store.session import INTENT
 from kiln.store.verify import Problem, read_meta, verify_object
 
@@ -105,6 +106,8 @@ def _claim_problems(txn: Txn) -> list[Problem]:
     ):
         if {(key, value) for key, value in txn.items(table)} != {(bytes(k), v) for k, v in keys}:
             problems.append(Problem(table.name, "it does not name every claim once"))
+    if _contested(claims.values()) - set(txn.items(tables.CONTESTED)):
+        problems.append(Problem(tables.CONTESTED.name, "it does not name every output with two results"))
     for key, row in txn.items(tables.WITNESSES):
         claim = claims.get(key[:32])
         if claim is None:
@@ -115,6 +118,14 @@ def _claim_problems(txn: Txn) -> list[Problem]:
         except StoreError as error:
             problems.append(Problem(key.hex()[64:76], error.message))
     return problems
+
+
+def _contested(claims: Iterable[Claim]) -> set[tuple[bytes, bytes]]:
+    """What the table of outputs with more than one result has to hold."""
+    results: dict[bytes, set[bytes]] = {}
+    for claim in claims:
+        results.setdefault(tables.contested_key(claim.resolved, claim.output), set()).add(claim.object)
+    return {(key, item) for key, items in results.items() if len(items) > 1 for item in items}
 
 
 def _disk_problems(layout: Layout, infos: list[ObjectInfo], *, contents: bool) -> list[Problem]:

@@ -151,6 +151,8 @@ def _dead_evidence(txn: Txn) -> _Evidence:
             found.rows.append((tables.CLAIMS, digest, b""))
             found.rows.append((tables.BY_RESOLVED, claim.resolved, digest))
             found.rows.append((tables.PRODUCERS, claim.object, digest))
+            contested = tables.contested_key(claim.resolved, claim.output)
+            found.rows.append((tables.CONTESTED, contested, claim.object))
     for key, data in txn.items(tables.RESOLUTIONS):
         resolution = decode_resolution(data)
         if resolution.resolved not in leading:

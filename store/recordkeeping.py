@@ -46,6 +46,10 @@ class RecordKeeping(Opened):
         with no_cycles():
             return self._index.view(body)
 
+    def contests(self) -> list[tuple[ObjectId, ...]]:
+        """Objects that claims give for one output of one derivation, for each output that has more than one."""
+        return self._index.view(tables.contests)
+
     def envelope(self, digest: EnvelopeDigest) -> bytes:
         """An envelope's bytes. Raises NotInStore, Damaged."""
         from kiln.store.digest import blob_digest

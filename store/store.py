@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
+from kiln.store import tables
 from kiln.store.digest import EnvelopeDigest, ObjectId
 from kiln.store.disk import exists_at, open_directory
 from kiln.store.errors import NotInStore
@@ -151,6 +152,23 @@ class Store(RecordKeeping, Upkeep):
         self._commit([] if staged is None else [item for _, item in staged.staged], records)
         return {} if staged is None else staged.infos
 
+    def admit(
+        self,
+        staged: Sequence[Staged],
+        *,
+        witnesses: Iterable[Witnessed] = (),
+        resolutions: Iterable[Resolution] = (),
+        envelopes: Iterable[bytes] = (),
+    ) -> None:
+        """Register what came from elsewhere and was verified, in one transaction: objects after their references.
+
+        Raises Damaged (a reference is not here), NoSpace, StoreLocked, StoreError.
+        """
+        from kiln.store.commit import Records
+
+        new = self._new_witnesses(witnesses)
+        self._commit(staged, Records(new, self._new_resolutions(resolutions), tuple(envelopes)))
+
     def add_outputs(
         self, outputs: Sequence[BuiltOutput], closure: Iterable[ObjectInfo]
     ) -> dict[OutputName, ObjectInfo]:
@@ -223,6 +241,11 @@ class Store(RecordKeeping, Upkeep):
         missing = set(references) - self.pin(references).keys()
         if missing:
             raise NotInStore("a reference to an object that is not in this store", found=str(min(missing)))
+
+    def _new_witnesses(self, items: Iterable[Witnessed]) -> tuple[Witnessed, ...]:
+        given = {item.claim.digest + item.witness.digest: item for item in items}
+        kept = self._index.view(lambda txn: {key for key in given if txn.get(tables.WITNESSES, key) is not None})
+        return tuple(item for key, item in given.items() if key not in kept)
 
     def _new_resolutions(self, resolutions: Iterable[Resolution]) -> tuple[Resolution, ...]:
         given = list(resolutions)

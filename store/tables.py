@@ -5,7 +5,8 @@ referrers     id → ids of the objects that refer to it
 claims        claim's digest → claim
 by-resolved   resolved derivation → claims' digests
 producers     object's id → claims' digests
-witnesses     claim's digest ‖ witness' digest → [1, origin, record]
+witnesses     claim's digest ‖ witness' digest → [1, origin, record], and for what a cache gave [… , name, address]
+contested     derivation and output (see `contested_key`) → ids of its results, where there is more than one
 resolutions   derivation ‖ resolution's digest → record
 roots         digest of the link's path → [1, path, id, made in milliseconds since 1970]
 log           8-byte number → id          every object in the order of registration
@@ -21,13 +22,14 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgpack
+from blake3 import blake3
 
 from kiln.store.digest import DrvDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import Damaged
 from kiln.store.index import Table, Txn
 from kiln.store.info import ObjectInfo, decode_row, encode_row
 from kiln.store.ownrows import own_claim, own_resolution, own_witness
-from kiln.store.paths import ALPHABET, StorePath
+from kiln.store.paths import ALPHABET, OutputName, StorePath
 from kiln.store.records import (
     Claim,
     ClaimDigest,
@@ -48,6 +50,7 @@ ROOTS = Table(b"h", "roots")
 LOG = Table(b"j", "log")
 TRASH = Table(b"k", "trash")
 HISTORY = Table(b"l", "history")
+CONTESTED = Table(b"m", "contested", many=True)
 _HISTORY = 50
 
 PATH_BYTES = 20
@@ -56,12 +59,23 @@ Origin: TypeAlias = Literal["built", "substituted"]
 _ORIGINS: tuple[Origin, ...] = ("built", "substituted")
 
 
+class Source(NamedTuple):
+    """The cache that something was taken from: what it is called here, and its address without credentials."""
+
+    name: str
+    url: str
+
+
 class Witnessed(NamedTuple):
-    """A claim with one witness. `origin`: whether this store's own builder made it, or it came from elsewhere."""
+    """A claim with one witness. `origin`: whether this store's own builder made it, or it came from elsewhere.
+
+    `source` says where from; None for what was built here, and for what came from no cache.
+    """
 
     claim: Claim
     witness: Witness
     origin: Origin
+    source: Source | None = None
 
 
 def get_object(txn: Txn, object_id: bytes) -> ObjectInfo | None:
@@ -123,10 +137,35 @@ def remove_object(txn: Txn, object_id: bytes, info: ObjectInfo, number: int) -> 
 def put_claim(txn: Txn, claim: Claim) -> ClaimDigest:
     digest = claim.digest
     if txn.get(CLAIMS, digest) is None:
+        for other in txn.values(BY_RESOLVED, claim.resolved):
+            _note_contest(txn, claim, other)
         txn.put(CLAIMS, digest, claim.encode())
         txn.put(BY_RESOLVED, claim.resolved, digest)
         txn.put(PRODUCERS, claim.object, digest)
     return digest
+
+
+def contested_key(resolved: ResolvedDigest, output: OutputName) -> bytes:
+    """One key for a derivation and one of its outputs."""
+    return blake3(resolved + output.encode()).digest()
+
+
+def _note_contest(txn: Txn, claim: Claim, other: bytes) -> None:
+    """That an earlier claim says another result of the same output. Most builds have one claim an output."""
+    data = txn.get(CLAIMS, other)
+    earlier = None if data is None else own_claim(data)
+    if earlier is not None and earlier.output == claim.output and earlier.object != claim.object:
+        key = contested_key(claim.resolved, claim.output)
+        txn.put(CONTESTED, key, earlier.object)
+        txn.put(CONTESTED, key, claim.object)
+
+
+def contests(txn: Txn) -> list[tuple[ObjectId, ...]]:
+    """For each contested output the objects that claims give for it. Empty in nearly every store."""
+    found: dict[bytes, list[ObjectId]] = {}
+    for key, value in txn.items(CONTESTED):
+        found.setdefault(key, []).append(ObjectId(value))
+    return [tuple(items) for items in found.values()]
 
 
 def put_witness(txn: Txn, item: Witnessed) -> None:
@@ -137,7 +176,8 @@ def put_witness(txn: Txn, item: Witnessed) -> None:
 
 
 def encode_witnessed(item: Witnessed) -> bytes:
-    packed: bytes = msgpack.packb([1, _ORIGINS.index(item.origin), item.witness.encode()])
+    source = () if item.source is None else item.source
+    packed: bytes = msgpack.packb([1, _ORIGINS.index(item.origin), item.witness.encode(), *source])
     return packed
 
 
@@ -150,6 +190,8 @@ def decode_witnessed(claim: Claim, data: bytes) -> Witnessed:
     match fields:
         case [1, (0 | 1) as origin, bytes(record)]:
             return Witnessed(claim, decode_witness(record), _ORIGINS[origin])
+        case [1, 1, bytes(record), str(name), str(url)]:
+            return Witnessed(claim, decode_witness(record), _ORIGINS[1], Source(name, url))
         case _:
             raise Damaged("a witness' row in the index does not parse", help="kiln store rebuild-index")
 
@@ -168,8 +210,8 @@ def witnessed(txn: Txn, digests: Iterable[bytes]) -> list[Witnessed]:
 
 def _own_witnessed(claim: Claim, data: bytes) -> Witnessed:
     try:
-        _, origin, record = msgpack.unpackb(data)
-        return Witnessed(claim, own_witness(record), _ORIGINS[origin])
+        _, origin, record, *source = msgpack.unpackb(data)
+        return Witnessed(claim, own_witness(record), _ORIGINS[origin], Source(*source) if source else None)
     except (ValueError, TypeError, IndexError) as error:
         raise Damaged("a witness' row in the index does not parse", help="kiln store rebuild-index") from error
 

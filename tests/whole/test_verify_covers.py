@@ -19,7 +19,7 @@ def test_an_envelope_about_something_else_is_not_evidence(home):
     forged = home.write("forged.txt", "other text")
     with Store.open(home.store) as store:
         true = store.by_path(StorePath.parse(os.path.basename(made)))
-        ((claim, witness, _),) = store.producers(true.id)
+        ((claim, witness, *_),) = store.producers(true.id)
         info = store.add_object(forged, "made.txt", move=False)
         lie = make_claim(claim.resolved, OutputName("out"), info.id, info.root, info.size, ())
         signer = open_keys(os.path.join(home.folder, "config/kiln/keys/builder.key")).signer()
