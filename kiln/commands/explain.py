@@ -18,6 +18,7 @@ _FOLDERS = (
     "kiln.interpreter.sandbox.codes",
     "kiln.store.codes",
     "kiln.store.provenance.codes",
+    "kiln.store.cache.codes",
     "kiln.codes",
 )
 
