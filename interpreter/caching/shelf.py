@@ -19,7 +19,6 @@ from typing import Final
 from blake3 import blake3
 
 from kiln.interpreter.answers import fingerprint
-from kiln.lang.syntax.table import cache_folder
 
 VARIABLE: Final = "KILN_NO_CACHE"
 MOST_BYTES: Final = 256 << 20
@@ -47,6 +46,14 @@ def key(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()[:40]
+
+
+def cache_folder() -> str:
+    """`$XDG_CACHE_HOME/kiln`, or `~/.cache/kiln`; a relative XDG_CACHE_HOME is ignored, as its specification says."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "kiln")
 
 
 class Shelf:

@@ -7,17 +7,17 @@ import inspect
 import pytest
 from lark.exceptions import GrammarError
 
-from kiln.lang.syntax import actions, table
+from kiln.lang.syntax import actions, grammar, table
 from kiln.lang.syntax.tokens import KEYWORDS, KINDS
 
 
-def grammar() -> str:
+def text() -> str:
     with open(table.GRAMMAR_PATH, encoding="utf-8") as file:
         return file.read()
 
 
 def test_grammar_builds_without_a_conflict() -> None:
-    assert table.build_lark(grammar()).options.strict
+    assert grammar.build_lark(text()).options.strict
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ def test_grammar_builds_without_a_conflict() -> None:
 )
 def test_a_conflict_would_be_seen(production: str) -> None:
     with pytest.raises(GrammarError):
-        table.build(f"start: expr\n{production}\n%declare NAME\n")
+        grammar.build(f"start: expr\n{production}\n%declare NAME\n")
 
 
 def test_each_action_takes_what_its_productions_hand_over() -> None:
-    built = table.build(grammar())
+    built = grammar.build(text())
     for production in built.productions:
         if production.action != table.PASS:
             function = getattr(actions, production.action)
@@ -40,7 +40,7 @@ def test_each_action_takes_what_its_productions_hand_over() -> None:
 
 
 def test_each_kind_of_token_is_used() -> None:
-    built = table.build(grammar())
+    built = grammar.build(text())
     used = {
         KINDS[column]
         for row in range(0, len(built.cells), built.width)
@@ -52,7 +52,7 @@ def test_each_kind_of_token_is_used() -> None:
 
 
 def test_a_unit_chain_passes_its_value_on() -> None:
-    built = table.build(grammar())
+    built = grammar.build(text())
     for production in built.productions[2:]:
         if production.action == table.PASS:
             assert production.values == 1 and not production.pads
