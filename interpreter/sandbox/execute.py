@@ -25,6 +25,7 @@ from kiln.interpreter.sandbox.operations import (
     File,
     Folder,
     HostName,
+    JoinGroup,
     Link,
     Members,
     Operation,
@@ -58,6 +59,8 @@ class Workshop:
         match operation:
             case CopyTree(key, path, attributes):
                 self._trees[key] = _copy_tree(path, attributes)
+            case JoinGroup(path):
+                _write(f"{path}/cgroup.procs", "0")
             case EnterNamespaces():
                 _enter_namespaces(operation)
             case StartClocks():

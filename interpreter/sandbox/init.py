@@ -16,12 +16,14 @@ import os
 import resource
 import select
 import signal
+import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from kiln.interpreter.sandbox import syscalls, wire, world
 from kiln.interpreter.sandbox.answers import answer
 from kiln.interpreter.sandbox.execute import Workshop
 from kiln.interpreter.sandbox.operations import Builder, Operation, Plan, ResourceLimit
+from kiln.interpreter.sandbox.watch import Exceeded, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,9 +100,10 @@ def run_init(plan: Plan, shop: Workshop, around: Surroundings, alive: int) -> No
             _run_builder(plan.builder, around, theirs)
         theirs.close()
         os.close(around.log)
-        # To answer a call, its caller's memory is written to.
-        syscalls.set_capabilities(1 << syscalls.CAP_SYS_PTRACE)
-        wire.send(around.report, {"exited": _serve(builder, wake, ours)})
+        # To answer a call, its caller's memory is written to; to measure what a build holds, its folders are read.
+        syscalls.set_capabilities(1 << syscalls.CAP_SYS_PTRACE | 1 << syscalls.CAP_DAC_READ_SEARCH)
+        ended = _serve(builder, wake, ours, Watcher(plan.watch))
+        wire.send(around.report, {"exited": ended} if type(ended) is int else {"exceeded": ended})
     except Exception as error:
         wire.send(around.report, failure_message("process 1", error))
     finally:
@@ -135,19 +138,25 @@ def _wake_on_children() -> int:
     return wake
 
 
-def _serve(builder: int, wake: int, filters: _socket.socket) -> int:
-    """Reap children and answer calls until the builder ends; its wait status."""
+def _serve(builder: int, wake: int, filters: _socket.socket, watcher: Watcher) -> int | Exceeded:
+    """Reap children, answer calls and look at limits until the end: the builder's status, or what was too much."""
+    look_at = time.monotonic() + watcher.pause
     listener: int | None = None
     events = select.poll()
     events.register(wake, select.POLLIN)
     events.register(filters.fileno(), select.POLLIN)
     while True:
-        ready = dict(events.poll())
+        ready = dict(events.poll(max(0.0, look_at - time.monotonic()) * 1000))
         if wake in ready:
             os.read(wake, 4096)
         status = _reap(builder)
         if status is not None:
             return status
+        if time.monotonic() >= look_at:
+            exceeded = watcher.look()
+            if exceeded is not None:
+                return exceeded
+            look_at = time.monotonic() + watcher.pause
         if filters.fileno() in ready:
             events.unregister(filters.fileno())
             listener = _receive_listener(filters)

@@ -31,9 +31,10 @@ from kiln.interpreter.sandbox import seccomp, syscalls, wire
 from kiln.interpreter.sandbox.execute import Workshop
 from kiln.interpreter.sandbox.init import Filters, Surroundings, failure_message, namespaces_of, perform, run_init
 from kiln.interpreter.sandbox.operations import Builder, Plan, decode_plan, encode_plan
+from kiln.interpreter.sandbox.watch import Watch
 
 _DESCRIPTORS = 2
-_ANY_PLAN = encode_plan(Plan((), (), Builder(("",), (), "", 0, (), 0, 0)))
+_ANY_PLAN = encode_plan(Plan((), (), Builder(("",), (), "", 0, (), 0, 0), Watch(1, 0, 0)))
 
 
 def main() -> NoReturn:

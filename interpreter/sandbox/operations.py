@@ -6,10 +6,13 @@ A plan has three stages, each performed by another process:
     inside   process 1 of the new process namespace: mounts, files, the new root
     builder  process 2: limits, identity, filter, the program
 
+and what process 1 watches over until the builder ends.
+
 On the wire a plan is JSON, an operation an array of its name and its fields:
 
     {"enter": [["CopyTree", "store", "/home/ada/.local/share/kiln/store", 7], …],
-     "inside": [["OwnMounts"], ["Root", 67108864, 65536], …], "builder": [["/bin/sh", …], …]}
+     "inside": [["OwnMounts"], ["Root", 67108864, 65536], …], "builder": [["/bin/sh", …], …],
+     "watch": [4000, 0, 0, ["3v9q…-zlib-1.3"]]}
 
 Paths of targets are relative to the new root and never begin with a slash. Stand-alone: the launcher imports this
 under `python -I -S`.
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 import json
 from typing import Any, NamedTuple, TypeAlias
+
+from kiln.interpreter.sandbox.watch import Watch
 
 
 class CopyTree(NamedTuple):
@@ -44,6 +49,12 @@ class EnterNamespaces(NamedTuple):
     inner_gid: int
     outer_gid: int
     as_root: bool
+
+
+class JoinGroup(NamedTuple):
+    """Enter a control group, by its folder, with everything that is started from here on."""
+
+    path: str
 
 
 class OwnMounts(NamedTuple):
@@ -133,7 +144,7 @@ class EnterRoot(NamedTuple):
     """Make the new root the root, drop the old one, and make it read-only."""
 
 
-EnterOperation: TypeAlias = CopyTree | EnterNamespaces | StartClocks | RaiseLoopback
+EnterOperation: TypeAlias = JoinGroup | CopyTree | EnterNamespaces | StartClocks | RaiseLoopback
 InsideOperation: TypeAlias = (
     OwnMounts
     | HostName
@@ -177,12 +188,14 @@ class Plan(NamedTuple):
     enter: tuple[EnterOperation, ...]
     inside: tuple[InsideOperation, ...]
     builder: Builder
+    watch: Watch
 
 
 _CLASSES: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
         CopyTree,
+        JoinGroup,
         EnterNamespaces,
         OwnMounts,
         StartClocks,
@@ -209,6 +222,7 @@ def encode_plan(plan: Plan) -> bytes:
             "enter": [[type(step).__name__, *step] for step in plan.enter],
             "inside": [[type(step).__name__, *step] for step in plan.inside],
             "builder": plan.builder,
+            "watch": plan.watch,
         },
         separators=(",", ":"),
     ).encode()
@@ -231,6 +245,7 @@ def decode_plan(data: bytes) -> Plan:
         tuple(_CLASSES[name](*map(_frozen, rest)) for name, *rest in fields["enter"]),
         tuple(_CLASSES[name](*map(_frozen, rest)) for name, *rest in fields["inside"]),
         builder,
+        Watch(*map(_frozen, fields["watch"])),
     )
 
 

@@ -29,6 +29,7 @@ from kiln.interpreter.sandbox.operations import (
     Folder,
     HostName,
     InsideOperation,
+    JoinGroup,
     Link,
     Members,
     Operation,
@@ -43,6 +44,7 @@ from kiln.interpreter.sandbox.operations import (
     Tmpfs,
 )
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
+from kiln.interpreter.sandbox.watch import Watch
 
 _READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 _WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
@@ -64,13 +66,18 @@ _RESERVED = ("build", "dev", "kiln", "proc", "run/secrets", "tmp", *(f"etc/{name
 """Where links may not point their way: these belong to the sandbox."""
 
 
-def plan_sandbox(spec: SandboxSpec, identity: Identity) -> Plan:
-    """The operations that make `spec`'s sandbox for the user `identity`. Raises BadSpec."""
+def plan_sandbox(spec: SandboxSpec, identity: Identity, group: str | None = None) -> Plan:
+    """The operations that make `spec`'s sandbox for the user `identity`, in a control group if there is one.
+
+    Raises BadSpec.
+    """
     check_spec(spec)
     copies = _copies(spec)
     namespaces = EnterNamespaces(_NAMESPACES, world.UID, identity.uid, world.GID, identity.gid, identity.as_root)
     outside, mounted = (copies, ()) if identity.as_root else ((), copies)
-    enter: tuple[EnterOperation, ...] = (*outside, namespaces, StartClocks(), RaiseLoopback())
+    # The group comes first, so that the control group's own namespace begins there and hides what is above.
+    joined = () if group is None else (JoinGroup(group),)
+    enter: tuple[EnterOperation, ...] = (*joined, *outside, namespaces, StartClocks(), RaiseLoopback())
     inside: tuple[InsideOperation, ...] = (
         OwnMounts(),
         *mounted,
@@ -84,7 +91,7 @@ def plan_sandbox(spec: SandboxSpec, identity: Identity) -> Plan:
         Proc("proc", world.PROC_KEEP, world.proc_fakes(spec.cores)),
         EnterRoot(),
     )
-    return Plan(enter, inside, _builder(spec))
+    return Plan(enter, inside, _builder(spec), _watch(spec))
 
 
 def check_spec(spec: SandboxSpec) -> None:
@@ -116,13 +123,21 @@ def show_plan(plan: Plan) -> list[str]:
     lines = [f"enter    {show_operation(operation)}" for operation in plan.enter]
     lines += [f"inside   {show_operation(operation)}" for operation in plan.inside]
     lines += [f"builder  {name}={value}" for name, value in plan.builder.env]
-    return [*lines, f"builder  {' '.join(plan.builder.argv)}"]
+    lines.append(f"builder  {' '.join(plan.builder.argv)}")
+    return [*lines, *(f"watch    {name} {value}" for name, value in _watched(plan.watch))]
+
+
+def _watched(watch: Watch) -> list[tuple[str, int]]:
+    named = [("processes", watch.processes), ("memory", watch.memory), ("disk", watch.disk)]
+    return [(name, value) for name, value in named if value]
 
 
 def show_operation(operation: Operation) -> str:
     match operation:
         case CopyTree(key, path, attributes):
             return f"copy the mount at {path} as {key} ({show_attributes(attributes)})"
+        case JoinGroup(path):
+            return f"enter the control group {path}"
         case EnterNamespaces(flags, inner_uid, outer_uid, inner_gid, outer_gid, _):
             names = ", ".join(name for name, flag in _NAMESPACE_FLAGS.items() if flags & flag)
             ids = f"user {outer_uid} as {inner_uid} and group {outer_gid} as {inner_gid}"
@@ -217,6 +232,12 @@ def _members(spec: SandboxSpec) -> tuple[InsideOperation, ...]:
     return tuple(
         Members(f"store{at}", tuple(sorted(names)), world.STORE) for at, names in enumerate(_by_folder(spec).values())
     )
+
+
+def _watch(spec: SandboxSpec) -> Watch:
+    limits = spec.limits
+    given = tuple(path.base for _, path in spec.inputs) if limits.disk else ()
+    return Watch(limits.processes, limits.memory, limits.disk, given)
 
 
 def _builder(spec: SandboxSpec) -> Builder:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from kiln.interpreter.sandbox.watch import Exceeded
 from kiln.store.paths import OutputName
 
-Status: TypeAlias = Literal["ok", "exit", "signal", "timeout", "silence", "log-limit"]
-"""`exit` and `signal` are the builder's own end; the last three are limits that it ran into, and was killed."""
+Status: TypeAlias = Literal["ok", "exit", "signal", "limit"]
+"""`exit` and `signal` are the builder's own end; `limit`: it ran into one, and was killed."""
 
 
 class Usage(NamedTuple):
@@ -24,10 +25,10 @@ class Usage(NamedTuple):
 class SandboxResult:
     """What is left when no process of the sandbox is.
 
-    `code` is the exit code or the signal's number, 0 for `ok` and for a limit. `outputs` maps each output that
-    exists to its physical path, `missing` names those that don't, `undeclared` the entries that the builder made
-    beside them in /kiln/store. `enforced` holds what the kernel said is in force; `degraded` what this machine
-    could not give. `log_size` is in bytes.
+    `code` is the exit code or the signal's number, 0 for `ok` and for a limit, which `exceeded` then names.
+    `outputs` maps each output that exists to its physical path, `missing` names those that don't, `undeclared` the
+    entries that the builder made beside them in /kiln/store. `enforced` holds what the kernel said is in force;
+    `degraded` what this machine could not give. `log_size` is in bytes.
     """
 
     status: Status
@@ -39,6 +40,7 @@ class SandboxResult:
     degraded: tuple[str, ...]
     usage: Usage
     log_size: int
+    exceeded: Exceeded | None = None
 
     @property
     def ok(self) -> bool:

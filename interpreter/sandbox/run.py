@@ -9,6 +9,7 @@ The calling thread follows one sandbox. Root needs a store that another user own
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -22,6 +23,7 @@ from kiln.interpreter.sandbox import wire
 from kiln.interpreter.sandbox.collect import Collected, collect
 from kiln.interpreter.sandbox.diagnose import explain_failure
 from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwnedByRoot
+from kiln.interpreter.sandbox.groups import exceeded, find_base, group_for
 from kiln.interpreter.sandbox.helper import Launcher, shared_launcher
 from kiln.interpreter.sandbox.machine import check_machine
 from kiln.interpreter.sandbox.mountpoints import MountPoints
@@ -29,6 +31,7 @@ from kiln.interpreter.sandbox.operations import encode_plan
 from kiln.interpreter.sandbox.plan import plan_sandbox
 from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
+from kiln.interpreter.sandbox.watch import Exceeded
 
 _CHUNK = 1 << 16
 _PAUSE = 0.5
@@ -84,7 +87,24 @@ def _follow(
     spec: SandboxSpec, identity: Identity, log: Callable[[bytes], None], launcher: Launcher | None
 ) -> _Following:
     """From the plan to the sandbox's end. Raises SandboxError."""
-    plan = encode_plan(plan_sandbox(spec, identity))
+    with group_for(spec.limits, groups_base()) as group:
+        return _follow_in(spec, identity, group, log, launcher)
+
+
+@functools.cache
+def groups_base() -> str | None:
+    """Where this process makes control groups for builds, if it may anywhere."""
+    return find_base()
+
+
+def _follow_in(
+    spec: SandboxSpec,
+    identity: Identity,
+    group: str | None,
+    log: Callable[[bytes], None],
+    launcher: Launcher | None,
+) -> _Following:
+    plan = encode_plan(plan_sandbox(spec, identity, group))
     reading, writing = os.pipe()
     try:
         try:
@@ -92,8 +112,11 @@ def _follow(
         finally:
             os.close(writing)
         with channel:
-            following = _Following(spec, channel, reading, log)
+            following = _Following(spec, channel, reading, log, group)
             following.run(plan)
+            # A builder may have coped with what the kernel refused it, and then ended well.
+            if following.verdict()[0] in ("exit", "signal"):
+                following.limit = exceeded(group, spec.limits)
     finally:
         os.close(reading)
     return following
@@ -108,15 +131,23 @@ def _hand_over(spec: SandboxSpec, owner: tuple[int, int]) -> None:
 class _Following:
     """One sandbox that runs: its log and its messages until its end."""
 
-    def __init__(self, spec: SandboxSpec, channel: socket.socket, reading: int, log: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        channel: socket.socket,
+        reading: int,
+        log: Callable[[bytes], None],
+        group: str | None,
+    ) -> None:
         self._spec = spec
+        self._group = group
         self._channel = channel
         self._reading = reading
         self._log = log
         self._size = 0
         self._unflushed = False
         self._began = self._heard = time.monotonic()
-        self._limit: Status | None = None
+        self.limit: Exceeded | None = None
         self._killed_at: float | None = None
         self._messages: dict[str, Any] = {}
 
@@ -136,6 +167,10 @@ class _Following:
             raise
         if "failed" in self._messages:
             raise explain_failure(self._messages["failed"], self._spec, check_machine())
+        if "exceeded" in self._messages:
+            self.limit = Exceeded(*self._messages["exceeded"])
+        if self._spec.limits.memory:
+            self._messages["ready"]["memory_group"] = self._group is not None
 
     def _follow(self) -> None:
         waiting = select.poll()
@@ -182,12 +217,12 @@ class _Following:
             return
         limits = self._spec.limits
         if self._size > limits.log:
-            self._limit = "log-limit"
+            self.limit = Exceeded("log", self._size)
         elif now - self._began >= limits.time:
-            self._limit = "timeout"
+            self.limit = Exceeded("time", int(now - self._began))
         elif now - self._heard >= limits.silence:
-            self._limit = "silence"
-        if self._limit is not None:
+            self.limit = Exceeded("silence", int(now - self._heard))
+        if self.limit is not None:
             self._killed_at = now
             self._kill()
 
@@ -210,9 +245,10 @@ class _Following:
             while (message := wire.receive(self._channel)) is not None and "ended" not in message:
                 pass
 
-    def _verdict(self) -> tuple[Status, int]:
-        if self._limit is not None:
-            return self._limit, 0
+    def verdict(self) -> tuple[Status, int]:
+        """How the builder ended, and its exit code or signal."""
+        if self.limit is not None:
+            return "limit", 0
         # Without its builder's status process 1 was killed itself: by the kernel, short of memory, or by hand.
         code = os.waitstatus_to_exitcode(self._messages.get("exited", signal.SIGKILL))
         if code < 0:
@@ -220,7 +256,7 @@ class _Following:
         return ("exit", code) if code else ("ok", 0)
 
     def result(self, collected: Collected) -> SandboxResult:
-        status, code = self._verdict()
+        status, code = self.verdict()
         return SandboxResult(
             status=status,
             code=code,
@@ -231,4 +267,5 @@ class _Following:
             degraded=tuple(self._messages["degraded"]),
             usage=Usage(**self._messages["ended"]),
             log_size=self._size,
+            exceeded=self.limit,
         )

@@ -4,7 +4,7 @@ As JSON, for keeping beside a failed build:
 
     {"inputs": [["/home/ada/…/store/3v9q…-zlib-1.3", "3v9q…-zlib-1.3"], …], "outputs": [["out", "7h2k…-lua-5.4"]],
      "build_dir": …, "out_dir": …, "argv": […], "env": [[name, value] …], "links": [[path, target] …],
-     "limits": [time, silence, log], "cores": 4, "tmp_dir": null}
+     "limits": {"time": 3600, "silence": 1200, …}, "cores": 4, "tmp_dir": null}
 
 Secrets are never part of it.
 """
@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kiln.interpreter.derivation import Limits
+from kiln.interpreter.derivation import AMOUNTS, Limits
 from kiln.interpreter.sandbox.errors import BadSpec
 from kiln.store.errors import StoreError
 from kiln.store.paths import OutputName, StorePath
@@ -66,7 +66,7 @@ def encode_spec(spec: SandboxSpec) -> bytes:
             "argv": spec.argv,
             "env": spec.env,
             "links": spec.links,
-            "limits": [spec.limits.time, spec.limits.silence, spec.limits.log],
+            "limits": spec.limits.amounts(),
             "cores": spec.cores,
             "tmp_dir": spec.tmp_dir,
         }
@@ -77,7 +77,7 @@ def decode_spec(data: bytes) -> SandboxSpec:
     """Read a spec's JSON. Raises BadSpec."""
     try:
         fields = json.loads(data)
-        time, silence, log = fields["limits"]
+        time, silence, log, memory, processes, disk = (int(fields["limits"].get(name, 0)) for name in AMOUNTS)
         return SandboxSpec(
             inputs=tuple((str(physical), StorePath.parse(base)) for physical, base in fields["inputs"]),
             outputs=tuple((OutputName.parse(name), StorePath.parse(base)) for name, base in fields["outputs"]),
@@ -86,9 +86,9 @@ def decode_spec(data: bytes) -> SandboxSpec:
             argv=tuple(map(str, fields["argv"])),
             env=tuple((str(name), str(value)) for name, value in fields["env"]),
             links=tuple((str(path), str(target)) for path, target in fields["links"]),
-            limits=Limits(int(time), int(silence), int(log)),
+            limits=Limits(time, silence, log, memory, processes, disk),
             cores=int(fields["cores"]),
             tmp_dir=None if fields["tmp_dir"] is None else str(fields["tmp_dir"]),
         )
-    except (KeyError, TypeError, ValueError, StoreError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, StoreError) as error:
         raise BadSpec("not a sandbox's description", found=str(error)) from error

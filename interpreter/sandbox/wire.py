@@ -6,6 +6,7 @@ sandbox, in this order:
     {"ready": {…}, "degraded": [...]}        the builder's program is about to start; what is in force
     {"failed": {"step": …, "call": …, "subject": …, "errno": …}}   instead of it, or after it: a step went wrong
     {"exited": status}                       the builder ended; a wait status
+    {"exceeded": [limit, found]}             instead of it: process 1 ended the build, as it used too much
     {"ended": {"cpu": s, "wall": s, "maxrss": bytes}}   no process of the sandbox is left; the last message
 
 Closing Kiln's end kills the sandbox. Stand-alone.
