@@ -8,10 +8,11 @@ from __future__ import annotations
 CODES: dict[str, tuple[str, str]] = {
     "K0652": (
         "a cache does not answer",
-        "No connection could be made, or an answer did not begin, stalled or came too slowly, or the server said over"
-        " and over that it is busy. The cache is asked no more for a while, and the build goes on without it: what it"
-        " would have given is taken from the next cache, or built here. `kiln cache status` asks it again. How long it"
-        " is waited for is bounded: the option `patience=SECONDS` of its line in `caches` changes the bound.",
+        "No connection could be made, or an answer did not begin, stalled or came too slowly, or the server"
+        " said over and over that it is busy. The cache is asked no more for a while, and the build goes on"
+        " without it: what it would have given is taken from the next cache, or built here. `kiln cache"
+        " status` asks it again. How long it is waited for is bounded: the option `patience=SECONDS` of its"
+        " line in `caches` changes the bound.",
     ),
     "K0653": (
         "an answer of a cache that cannot be right",

@@ -1,4 +1,4 @@
-"""What `kiln explain` says of the codes K0601 to K0613."""
+"""What `kiln explain` says of the codes K0601 to K0613, and K0660 to K0664."""
 
 from __future__ import annotations
 
@@ -73,5 +73,34 @@ CODES: dict[str, tuple[str, str]] = {
         "a file of envelopes is not a closure",
         "Such a file begins with the target's envelope; every later line is named by one above it, and every"
         " envelope that is named is there once. This one lacks some, holds others, or was cut off.",
+    ),
+    "K0660": (
+        "a rotation or a revocation that cannot be used",
+        "A rotation says which key takes another's place, and is signed by both; a revocation is signed by the key"
+        " that it revokes. This one has another form, or lacks a signature. It changes nothing here. Where two"
+        " rotations name different successors of one key, neither is believed: ask whoever holds the key which of"
+        " them is theirs, and write it with `kiln trust add`.",
+    ),
+    "K0661": (
+        "fewer keys agree than are asked for",
+        "`threshold K` in `trusted-keys` asks that K keys of K operators vouch for the very same claim before"
+        " anything is taken from a cache. So many were not found: two keys of one operator count once, and so does"
+        " one key twice. It is built here instead. `kiln challenge` shows who says what.",
+    ),
+    "K0662": (
+        "signed by a key that is revoked",
+        "The key's line in `trusted-keys` has `revoked=`, or its holder has published a revocation that the key"
+        " itself signed. Nothing that it ever signed counts, as nobody can tell when it was signed. What it vouched"
+        " for is taken on another key's word, or built here.",
+    ),
+    "K0663": (
+        "signed by a key that has expired",
+        "The key's line in `trusted-keys` has `expires=`, and that day is over. If its holder still has it alone,"
+        " set another day; otherwise remove the line.",
+    ),
+    "K0664": (
+        "a key that is not trusted for this cache",
+        "The key's line in `trusted-keys` has `cache=`, which names the caches that its word is taken from, and this"
+        " is another. The same may be there by a key that is trusted for it; otherwise it is built here.",
     ),
 }

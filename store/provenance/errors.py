@@ -63,3 +63,33 @@ class BadClosure(StoreError):
     """A file of envelopes that lacks one, holds one that nothing names, or is too large."""
 
     code = "K0613"
+
+
+class BadSuccession(BadEnvelope):
+    """A rotation or a revocation that does not have its form, or lacks a signature that it must have."""
+
+    code = "K0660"
+
+
+class TooFewKeys(BadSignature):
+    """Good signatures under one claim, by fewer keys or operators than the policy asks for."""
+
+    code = "K0661"
+
+
+class RevokedKey(BadSignature):
+    """A key whose word counts no longer: its line says so, or it said so itself."""
+
+    code = "K0662"
+
+
+class ExpiredKey(BadSignature):
+    """A key whose line says that its word counted until a day that is over."""
+
+    code = "K0663"
+
+
+class KeyOutOfPlace(BadSignature):
+    """A trusted key whose word is not taken from this cache."""
+
+    code = "K0664"

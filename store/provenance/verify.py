@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias, assert_never
 
 from kiln.store.digest import EnvelopeDigest, ObjectId, ResolvedDigest
-from kiln.store.errors import BadEnvelope
+from kiln.store.errors import BadEnvelope, Untrusted
 from kiln.store.paths import OutputName
 from kiln.store.provenance import dsse, resolution, slsa, verdict
 from kiln.store.provenance.errors import (
@@ -45,7 +45,7 @@ from kiln.store.provenance.statement import (
     envelope_digest,
     parse_statement,
 )
-from kiln.store.provenance.trust import Policy, Scope, TrustedKey
+from kiln.store.provenance.trust import Policy, Scope, TrustedKey, barred_error
 from kiln.store.provenance.verdict import Verdict, read_verdict
 
 Said: TypeAlias = BuildFacts | FetchFacts | Resolution | Verdict
@@ -112,17 +112,29 @@ class Expected:
 def verify_envelope(data: bytes, policy: Policy, *, strict: bool = True) -> VerifiedStatement:
     """Rules V1 to V9. With `strict` off, an envelope in another spelling of JSON is taken too.
 
-    Raises BadEnvelope, Untrusted, BadSignature, WrongType, UnknownParameter, RecipeMismatch, UntrustedBuilder.
+    Raises BadEnvelope, Untrusted, BadSignature, RevokedKey, ExpiredKey, WrongType, UnknownParameter, RecipeMismatch,
+    UntrustedBuilder.
     """
     envelope = dsse.parse(data)
     if strict:
         check_canonical(envelope, data)
-    verified = dsse.verify(envelope, policy.by_id)
+    verified = _verify_signatures(envelope, policy)
     check_payload_type(verified)
     statement = parse_statement(verified.payload)
     said = read_predicate(statement)
     signers = check_scope(tuple(policy.by_id[keyid] for keyid in verified.keyids), said)
     return VerifiedStatement(envelope_digest(data), signers, said, data)
+
+
+def _verify_signatures(envelope: dsse.Envelope, policy: Policy) -> dsse.Verified:
+    """V2 and V3; a signer that the policy bars is told from one that it doesn't know."""
+    try:
+        return dsse.verify(envelope, policy.by_id)
+    except Untrusted:
+        for keyid, _ in envelope.signatures:
+            if keyid in policy.barred:
+                raise barred_error(policy.barred[keyid]) from None
+        raise
 
 
 def verify_build(data: bytes, policy: Policy, expected: Expected, *, strict: bool = True) -> VerifiedStatement:

@@ -49,7 +49,7 @@ def test_lines_with_and_without_options() -> None:
         (f"{OTHER.keyid} {CI} ci", "not that of the key"),
         (f"{LINE} for=everything", "not what a key can be trusted for"),
         (f"{LINE} for=", "not what a key can be trusted for"),
-        (f"{LINE} expires=2027-01-01", "an option that this version does not know"),
+        (f"{LINE} since=2027-01-01", "an option that this version does not know"),
         (f"{LINE} added=yesterday", "an option that this version does not know"),
         (f"{LINE} for=fetch for=relaxed", "an option that this version does not know"),
         (f"{LINE} trusted", "an option that this version does not know"),
