@@ -19,21 +19,19 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from kiln.interpreter.derivation import Derivation, Program, SourceObject, render, resolved_digest
-from kiln.interpreter.errors import BuildFailed, LimitReached, OutputKindWrong, OutputMissing
 from kiln.interpreter.events import LogLine, Warned
 from kiln.interpreter.evidence import Course
+from kiln.interpreter.failing import judge
+from kiln.interpreter.kept import drop
 from kiln.interpreter.sandbox.logs import LogWriter
 from kiln.interpreter.sandbox.run import build_identity, run_sandbox
 from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import BlobDigest
-from kiln.store.disk import open_directory
 from kiln.store.info import ObjectInfo
-from kiln.store.paths import OutputName
 from kiln.store.provenance.facts import LogFact, Mode, Usage
 from kiln.store.provenance.statement import Content
 from kiln.store.rewrite import BuiltOutput, StagedOutputs
-from kiln.store.tree import remove_tree
 
 if TYPE_CHECKING:
     from kiln.interpreter.making import Making
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 _TAIL_LINES = 25
 _SUSPECT = re.compile(rb"(^|[^a-z_-])(error|fatal|undefined reference|not found|no such file|cannot|failed)\b", re.I)
-_LIMITS = {"timeout": "ran for longer than", "silence": "wrote nothing for", "log-limit": "wrote more log than"}
 
 
 @contextmanager
@@ -60,7 +57,7 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
         result = run_sandbox(spec, identity, log=log.write, mount_points=workshop.mount_points())
     finally:
         log.close()
-    _check(workshop, making, drv, result, log, folder)
+    judge(workshop, making, drv, spec, result, log)
     outputs = [
         BuiltOutput(
             name=item.name,
@@ -76,16 +73,7 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     for name, collision in staged.collisions:
         workshop.emit(Warned(f"{drv.name}, output {name}: {collision}"))
     yield staged, _course(result, started, log.fact())
-    _drop(folder)
-
-
-def _drop(folder: str) -> None:
-    """Remove a build's folders, whatever modes the builder left."""
-    parent = open_directory(os.path.dirname(folder))
-    try:
-        remove_tree(parent, os.fsencode(os.path.basename(folder)))
-    finally:
-        os.close(parent)
+    drop(folder)
 
 
 def log_path(workshop: Workshop, drv: Derivation) -> str:
@@ -156,68 +144,6 @@ class _Log:
         if self.suspect is None and _SUSPECT.search(line):
             self.suspect = line
         self._workshop.emit(LogLine(self._making.key, line))
-
-
-def _check(
-    workshop: Workshop, making: Making, drv: Derivation, result: SandboxResult, log: _Log, folder: str
-) -> None:
-    if not result.ok:
-        folder = _keep(workshop, drv, folder)
-    facts = {"place": making.place, "help": "kiln log last shows the whole log"}
-    if result.status in _LIMITS:
-        limits = {"timeout": f"{making.limits.time} s", "silence": f"{making.limits.silence} s"}
-        limit = limits.get(result.status, f"{making.limits.log} bytes")
-        raise LimitReached(
-            f"{drv.name} {_LIMITS[result.status]} it may: {limit}",
-            log=log.path, kept=folder, tail=log.tail, suspect=log.suspect, **facts,
-        )  # fmt: skip
-    if result.status != "ok":
-        end = f"exit code {result.code}" if result.status == "exit" else f"killed by signal {result.code}"
-        raise BuildFailed(
-            f"the build of {drv.name} failed",
-            log=log.path, kept=folder, tail=log.tail, suspect=log.suspect, found=end, **facts,
-        )  # fmt: skip
-    if result.missing:
-        raise OutputMissing(
-            f"{drv.name} ended well and made no output `{result.missing[0]}`",
-            place=making.place,
-            expected=str(drv.scratch_path(result.missing[0])),
-            found="the outputs made: " + (", ".join(sorted(result.outputs)) or "none"),
-            notes=(f"tree kept {folder}",),
-            help=f"the script has to make %{{b.{result.missing[0]}}}",
-        )
-    if result.undeclared:
-        raise OutputMissing(
-            f"{drv.name} wrote to /kiln/store beside its outputs",
-            place=making.place,
-            expected="its outputs alone: " + ", ".join(sorted(result.outputs)),
-            found=result.undeclared[0],
-            help="write to the outputs, or to the build's own folder",
-        )
-    for item in drv.outputs:
-        _check_kind(making, drv, result.outputs[item.name], item.name, item.kind)
-
-
-def _keep(workshop: Workshop, drv: Derivation, folder: str) -> str:
-    """Move a failed build's folders to where they outlive this process, in place of an earlier failure's."""
-    kept = os.path.join(workshop.store.root, "failed", f"{drv.name}-{resolved_digest(drv).short}")
-    workshop.store.layout.make_folder(os.path.dirname(kept))
-    if os.path.lexists(kept):
-        _drop(kept)
-    os.rename(folder, kept)
-    return kept
-
-
-def _check_kind(making: Making, drv: Derivation, path: str, name: OutputName, kind: str) -> None:
-    is_tree = os.path.isdir(path) and not os.path.islink(path)
-    is_file = os.path.isfile(path) and not os.path.islink(path)
-    if not (is_tree if kind == "tree" else is_file):
-        raise OutputKindWrong(
-            f"the output `{name}` of {drv.name} is of another kind than it was declared",
-            place=making.place,
-            expected="a folder" if kind == "tree" else "a regular file",
-            found="a folder" if is_tree else "a file" if is_file else "a link or something else",
-        )
 
 
 def _course(result: SandboxResult, started: float, log: LogFact) -> Course:
