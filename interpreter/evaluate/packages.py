@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import NamedTuple, TypeAlias
 
 from kiln.interpreter.derivation import Credential, Fixed, Limits, OutputSpec, SourceObject
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, Value
+from kiln.interpreter.imports import is_library
 from kiln.store.digest import DrvDigest
 
 Site: TypeAlias = tuple[str, int]
@@ -20,6 +22,10 @@ Site: TypeAlias = tuple[str, int]
 
 USER_CODE = "<kiln "
 LIBRARY_CODE = "<std "
+DIRECT = "<let "
+"""Of a let without code: its number instead of a file, and an offset instead of a line."""
+DIRECT_FRAMES: set[CodeType] = set()
+"""Whose frames compute a let without code: `unit` and `at` are among their locals."""
 _FRAMES = 24
 
 
@@ -33,6 +39,10 @@ def call_site() -> Site | None:
             return name, frame.f_lineno
         if library is None and name.startswith(LIBRARY_CODE):
             library = name, frame.f_lineno
+        if frame.f_code in DIRECT_FRAMES:
+            unit, at = frame.f_locals["unit"], frame.f_locals["at"]
+            if not is_library(unit.module.id):
+                return f"{DIRECT}{unit.id}>", at
         below = frame.f_back
         if below is None:
             break
@@ -105,13 +115,15 @@ class Pkg(Buildable):
 class Fetch(Buildable):
     """A file fixed by its content."""
 
-    __slots__ = ("credential", "fixed", "sources")
+    __slots__ = ("credentials", "fixed", "sources")
 
-    def __init__(self, fixed: Fixed, sources: tuple[str, ...], credential: Credential | None = None) -> None:
+    def __init__(
+        self, fixed: Fixed, sources: tuple[str, ...], credentials: tuple[tuple[str, Credential], ...] = ()
+    ) -> None:
         super().__init__()
         self.fixed = fixed
         self.sources = sources
-        self.credential = credential
+        self.credentials = credentials
 
 
 class Selection(NamedTuple):

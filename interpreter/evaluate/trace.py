@@ -20,7 +20,7 @@ from kiln.interpreter.evaluate.mistakes import (
     Wording,
     wording,
 )
-from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg, title
+from kiln.interpreter.evaluate.packages import DIRECT_FRAMES, Buildable, Drv, Pkg, title
 from kiln.interpreter.evaluate.units import Linker, Spot
 from kiln.interpreter.imports import is_library
 from kiln.lang.report import CompileError, Place, Report
@@ -88,9 +88,12 @@ def spots_of(trace: TracebackType | None, linker: Linker) -> list[Spot]:
     """The Kiln frames of a traceback, innermost first."""
     found: list[Spot] = []
     while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if name.startswith("<"):
-            spot = linker.spot((name, _line(trace)))
+        code = trace.tb_frame.f_code
+        if code in DIRECT_FRAMES:
+            unit = trace.tb_frame.f_locals["unit"]
+            found.append(Spot(unit, unit.start + trace.tb_frame.f_locals["at"]))
+        elif code.co_filename.startswith("<"):
+            spot = linker.spot((code.co_filename, _line(trace)))
             if spot is not None:
                 found.append(spot)
         trace = trace.tb_next

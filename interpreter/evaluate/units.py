@@ -5,9 +5,9 @@
     set        _s7(a)         member      _m7(self, _env)     of the set's parameters
     test       _t7()
 
-All live in one namespace, so that a call between modules is as direct as one within. Asking for a unit compiles it
-together with everything that it names, in pieces of some size: CPython's compiler takes 60 µs a piece at least, and
-longer a line the longer a piece is.
+All live in one namespace, so that a call between modules is as direct as one within. A let or default that can be
+computed without code has steps instead (direct.py). Asking for a unit compiles it together with everything that it
+names, in pieces of some size: the compiler takes 60 µs a piece at least, and longer a line the longer a piece is.
 A set's members are left out, until one is asked for.
 """
 
@@ -22,9 +22,10 @@ from kiln.interpreter.evaluate import runtime
 from kiln.interpreter.evaluate.builtins import EXTERNS, METHODS
 from kiln.interpreter.evaluate.compile import Compiler, Target
 from kiln.interpreter.evaluate.declarations import Declarations
+from kiln.interpreter.evaluate.direct import Step, run, steps_of
 from kiln.interpreter.evaluate.emit import Writer, local, row
 from kiln.interpreter.evaluate.expressions import parameters
-from kiln.interpreter.evaluate.packages import LIBRARY_CODE, USER_CODE, Site
+from kiln.interpreter.evaluate.packages import DIRECT, LIBRARY_CODE, USER_CODE, Site
 from kiln.interpreter.evaluate.sets import MemberFn
 from kiln.interpreter.evaluate.values import PathOf, constructor, record_maker, variant_class
 from kiln.interpreter.imports import is_library
@@ -51,11 +52,13 @@ _PIECE: Final = 1_500
 class Unit:
     """One Python function with a place in a Kiln file. `write` compiles it into the compiler given."""
 
-    __slots__ = ("id", "linked", "module", "name", "start", "title", "write")
+    __slots__ = ("id", "linked", "module", "name", "start", "steps", "title", "write")
 
     def __init__(
         self, id: int, name: str, module: CoreModule, start: int, title: str, write: Callable[[Unit, Compiler], None]
     ) -> None:
+        self.steps: list[Step] | None = None
+        """What computes it instead of code, until it is computed."""
         self.id = id
         self.name = name
         self.module = module
@@ -96,6 +99,7 @@ class Linker:
         self._code = CodeCache()
         self._units: dict[tuple[str, ...], Unit] = {}
         self._cells: dict[int, Unit] = {}
+        self._bodies: dict[int, Expr] = {}
         self._pieces: dict[str, _Piece] = {}
         self._count = 0
 
@@ -154,7 +158,9 @@ class Linker:
         return self._unit(("test", module, str(place)), "_t", module, decl.start, f'the test "{decl.title}"', write)
 
     def _cell(self, key: tuple[str, ...], module: ModuleId, start: int, title: str, body: Expr) -> Unit:
-        return self._unit(key, "_v", module, start, title, lambda unit, to: _write_cell(unit, to, body))
+        unit = self._unit(key, "_v", module, start, title, lambda unit, to: _write_cell(unit, to, body))
+        self._bodies[unit.id] = body
+        return unit
 
     def _unit(
         self,
@@ -180,6 +186,11 @@ class Linker:
 
     def link(self, unit: Unit) -> Callable[..., Any]:
         """The unit's Python function, compiled with everything that it names."""
+        self._ready(unit)
+        function: Callable[..., Any] = self.namespace[unit.name]
+        return function
+
+    def _ready(self, unit: Unit) -> None:
         if not unit.linked:
             user: list[tuple[Unit, list[Writer]]] = []
             library: list[tuple[Unit, list[Writer]]] = []
@@ -187,8 +198,6 @@ class Linker:
                 (library if is_library(needed.module.id) else user).append((needed, writers))
             self._load(LIBRARY_CODE, library)
             self._load(USER_CODE, user)
-        function: Callable[..., Any] = self.namespace[unit.name]
-        return function
 
     def _compiled(self, unit: Unit) -> Iterator[tuple[Unit, list[Writer]]]:
         pending = [unit]
@@ -198,10 +207,13 @@ class Linker:
                 continue
             needed.linked = True
             links = _UnitLinks(self, needed.id in self._cells)
-            compiler = Compiler(links, needed.name)
-            needed.write(needed, compiler)
+            body = self._bodies.get(needed.id)
+            needed.steps = None if body is None else steps_of(body, links, links)
+            if needed.steps is None:
+                compiler = Compiler(links, needed.name)
+                needed.write(needed, compiler)
+                yield needed, compiler.done
             pending.extend(links.needs)
-            yield needed, compiler.done
 
     def _load(self, kind: str, compiled: list[tuple[Unit, list[Writer]]]) -> None:
         lines: list[str] = []
@@ -223,7 +235,10 @@ class Linker:
         exec(self._code.compiled(lines, filename), self.namespace)
 
     def spot(self, site: Site) -> Spot | None:
-        """Where a line of generated code comes from, or None for a line of something else."""
+        """Where a line of generated code or a step comes from, or None for a line of something else."""
+        if site[0].startswith(DIRECT):
+            unit = self._cells[int(site[0][len(DIRECT) : -1])]
+            return Spot(unit, unit.start + site[1])
         piece = self._pieces.get(site[0])
         if piece is None or not 0 < site[1] <= len(piece.ats):
             return None
@@ -242,8 +257,11 @@ class Linker:
             if id in self.running:
                 runtime.needs_itself(self._chain(id))
             self.running[id] = unit.title
-            compute = namespace[unit.name] if unit.linked else self.link(unit)
-            value = namespace[name] = compute()
+            self._ready(unit)
+            steps = unit.steps
+            value = namespace[unit.name]() if steps is None else run(unit, steps, namespace, self.get)
+            namespace[name] = value
+            unit.steps = None
             del self.running[id]
         return value
 
@@ -278,6 +296,16 @@ class _UnitLinks:
             return f"_get({unit.id})"
         name = cell(unit)
         return f"_get({unit.id}) if {name} is None else {name}"
+
+    def let_cell(self, item: Global) -> int | None:
+        decl = self.linker.declaration(item.module, item.name)
+        return self._use(self.linker.let(item.module, item.name)).id if isinstance(decl, CoreLet) else None
+
+    def default_cell(self, item: DefaultOf) -> int:
+        return self._use(self.linker.default(item.module, item.type_name, item.label)).id
+
+    def parameter_cell(self, fn: Global, place: int) -> int:
+        return self._use(self.linker.parameter_default(fn.module, fn.name, place)).id
 
     def _named(self, name: str, value: Any) -> str:
         self.linker.namespace.setdefault(name, value)

@@ -70,13 +70,13 @@ def record_class(labels: tuple[str, ...]) -> type[Record]:
 
 
 def record_maker(labels: tuple[str, ...]) -> Callable[..., Record]:
-    """A function of the fields' values, in the order of the sorted labels, that makes the record."""
+    """A function of the fields' values, in the order of the labels, that makes the record."""
     found = _makers.get(labels)
     if found is None:
         slots = [attribute(label) for label in labels]
         lines = [f"def record({', '.join(slots)}):", " new = make()"]
         lines += [f" new.{slot} = {slot}" for slot in slots]
-        scope: dict[str, Any] = {"make": record_class(labels)}
+        scope: dict[str, Any] = {"make": record_class(tuple(sorted(labels)))}
         exec("\n".join([*lines, " return new"]), scope)
         found = _makers[labels] = scope["record"]
     return found
