@@ -2,6 +2,7 @@
 
     unpack/1  [archive, "strip=N"]            the archive's tree, without its N outermost folders
     write/1   [text, "executable=0|1"]        a file that holds the text, references and all
+    attest/1, provenance/1, sbom/1, verify/1  about attestations: attesting.py
 
 They read verified objects and write into the store's own folder; a builtin that this version doesn't have is an
 error, never a guess.
@@ -37,13 +38,22 @@ def run_builtin(workshop: Workshop, drv: Derivation) -> ObjectInfo:
             return _unpack(workshop, drv, archive, _number(drv, option, "strip"))
         case Builtin("write", 1, (text, option)):
             return _write(workshop, drv, text, executable=_number(drv, option, "executable") == 1)
-        case Builtin(name, version, _):
+        case Builtin(name, version, args):
+            made = _attested(workshop, drv, name, args) if version == 1 else None
+            if made is not None:
+                return made
             raise UnknownBuiltin(
                 f"{drv.name} wants the builtin {name}/{version}, which this version of Kiln doesn't have",
-                expected="unpack/1 or write/1, with their arguments",
+                expected="unpack/1, write/1, attest/1, provenance/1, sbom/1 or verify/1, with their arguments",
             )
         case _:
             raise AssertionError(drv.name)
+
+
+def _attested(workshop: Workshop, drv: Derivation, name: str, args: tuple[Template, ...]) -> ObjectInfo | None:
+    from kiln.interpreter.attesting import run_attesting  # most graphs attest nothing
+
+    return run_attesting(workshop, drv, name, args)
 
 
 def _unpack(workshop: Workshop, drv: Derivation, archive: Template, strip: int) -> ObjectInfo:

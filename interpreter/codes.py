@@ -40,6 +40,30 @@ CODES: dict[str, tuple[str, str]] = {
         "again keeps giving another. A closure never mixes two results of one derivation, so nothing was put "
         "together. What was built is kept: the same command may well succeed. `kiln reproduce` shows what differs.",
     ),
+    "K0460": (
+        "a secret is not here, or can't be used",
+        "A build file names secrets and never holds them. The value of `secret(\"release-key\")` is read when "
+        "something is made with it: from the variable KILN_SECRET_RELEASE_KEY, or else from the file release-key in the folder "
+        "kiln/secrets of your configuration (~/.config), which nobody else may be able to read. It has 8 bytes at "
+        "least, so that it can be looked for in logs and outputs.",
+    ),
+    "K0461": (
+        "a build wrote a secret into an output",
+        "A build that is given secrets finds each as /run/secrets/NAME. Outputs are read by everybody, so they are "
+        "searched for the values, and one that holds a value is refused; nothing of the build is kept. In a log the "
+        "value is replaced by `[secret NAME]`.",
+    ),
+    "K0462": (
+        "an attestation can't be made",
+        "`.as_file` signs a statement about outputs. There is no envelope about the output that provenance is asked "
+        "of, a subject names nothing in its output, or the secret holds no key: `kiln key new` prints one.",
+    ),
+    "K0463": (
+        "an attestation isn't what the policy wants",
+        "`verify(attestation, policy, of)` gives the output only if enough of the policy's keys have signed the "
+        "attestation, it is of the policy's kind, and one of its subjects has the output's digests. The message says "
+        "which of these fails.",
+    ),
     "K0650": (
         "a replay lacks something",
         "`kiln reproduce` works from envelopes alone: the target's and those of everything it was built from, as "

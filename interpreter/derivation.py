@@ -213,6 +213,17 @@ class BuildStep:
     """`file:line:column` of the expression that made it, for messages."""
 
 
+class Credential(NamedTuple):
+    """What a fetch shows to a source: a header whose value a secret holds, known by its name.
+
+    `scheme` is "bearer", "basic" (with the user's name as `label`) or "header" (`label` is the header's name).
+    """
+
+    scheme: Literal["bearer", "basic", "header"]
+    label: str
+    secret: str
+
+
 @dataclass(frozen=True, slots=True)
 class FetchStep:
     """A node of the graph: a fixed file and the places it may come from, in the order they are tried."""
@@ -221,6 +232,8 @@ class FetchStep:
     fixed: Fixed
     sources: tuple[str, ...]
     place: str | None = None
+    credentials: tuple[tuple[str, Credential], ...] = ()
+    """For a source that wants one, what is shown to it and to no other; no part of the digest."""
 
 
 Step: TypeAlias = BuildStep | FetchStep

@@ -118,7 +118,7 @@ def _not_as_declared(failure: _Failure, result: SandboxResult) -> OutputMissing:
         f"{drv.name} wrote to /kiln/store beside its outputs",
         place=making.place,
         expected="its outputs alone: " + ", ".join(sorted(result.outputs)),
-        found=result.undeclared[0],
+        found=result.undeclared[0] if not drv.secrets else "something else, whose name may hold a secret",
         notes=failure.notes,
         help=f"write to the outputs, or to the build's own folder; {failure.help}",
     )

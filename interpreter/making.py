@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kiln.interpreter.derivation import (
     USUAL_LIMITS,
     Builtin,
+    Credential,
     Derivation,
     DrvOutput,
     Fixed,
@@ -47,6 +48,8 @@ class Making:
     evidence: Mapping[ObjectId, EnvelopeDigest] = field(default_factory=dict)
     pins: Mapping[DrvOutput, SourceObject] | None = None
     """For a derivation of a graph, the objects that stand for its inputs: recorded as its resolution."""
+    credentials: tuple[tuple[str, Credential], ...] = ()
+    """For a fetch, what is shown to which source."""
     copies: tuple[str, ...] = ()
     """For a fetch, where a copy may lie on this machine: tried before the sources, and no part of what they are."""
 
@@ -109,6 +112,7 @@ def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
             os.path.join(folder, "file"),
             workshop.fetch_config(),
             lambda progress: workshop.emit(StepProgress(making.key, progress.done, progress.total)),
+            headers={source: _header(workshop, item, fixed.name) for source, item in making.credentials},
         )
     except FetchError as error:
         if making.place is not None:
@@ -127,6 +131,12 @@ def _fetch(workshop: Workshop, making: Making, fixed: Fixed) -> Made:
         location=fetched.source_used,
     )
     return _register(workshop, making, {OUT: info}, attest(workshop, fixed, {OUT: info}, course, making.limits, {}))
+
+
+def _header(workshop: Workshop, credential: Credential, user: str) -> tuple[str, str]:
+    from kiln.interpreter.secrets import header_of
+
+    return header_of(credential, workshop.secret(credential.secret, user))
 
 
 def _builtin(workshop: Workshop, making: Making, drv: Derivation) -> Made:

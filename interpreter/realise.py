@@ -187,7 +187,8 @@ class _Runner:
 
     def _make(self, step: Step) -> Made:
         if isinstance(step, FetchStep):
-            return make(self._workshop, Making(step.digest, step.fixed, step.sources, place=step.place))
+            making = Making(step.digest, step.fixed, step.sources, place=step.place, credentials=step.credentials)
+            return make(self._workshop, making)
         return self._build(step)
 
     def _build(self, step: BuildStep) -> Made:

@@ -26,6 +26,7 @@ from kiln.interpreter.kept import drop
 from kiln.interpreter.sandbox.logs import LogWriter
 from kiln.interpreter.sandbox.run import build_identity, run_sandbox
 from kiln.interpreter.sandbox.spec import SandboxSpec
+from kiln.interpreter.secrets import PRIVATE, Guard, Redacted, SecretInOutput, SecretValue
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import BlobDigest
 from kiln.store.info import ObjectInfo
@@ -49,15 +50,22 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     """
     folder = workshop.store.new_temp("build")
     closure = workshop.store.closure(item.id for item in drv.inputs if isinstance(item, SourceObject))
-    spec = _spec(workshop, making, drv, folder, closure)
+    secrets = tuple([workshop.secret(name, drv.name) for name in drv.secrets])
+    guard = Guard(secrets) if secrets else None
+    spec = _spec(workshop, making, drv, folder, closure, secrets)
     log = _Log(workshop, making, log_path(workshop, drv))
+    said = log if guard is None else Redacted(guard, log.write)
     identity = build_identity(workshop.store.store_dir)
     started = time.time()
     try:
-        result = run_sandbox(spec, identity, log=log.write, mount_points=workshop.mount_points())
+        result = run_sandbox(spec, identity, log=said.write, mount_points=workshop.mount_points())
     finally:
+        if guard is not None:
+            said.close()
         log.close()
     judge(workshop, making, drv, spec, result, log)
+    if guard is not None:
+        _check_secrets(making, drv, result, guard, folder)
     outputs = [
         BuiltOutput(
             name=item.name,
@@ -72,7 +80,7 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     staged = workshop.store.stage_outputs(outputs, closure)
     for name, collision in staged.collisions:
         workshop.emit(Warned(f"{drv.name}, output {name}: {collision}"))
-    yield staged, _course(result, started, log.fact())
+    yield staged, _course(result, started, log.fact(), secret=bool(secrets))
     drop(folder)
 
 
@@ -81,7 +89,14 @@ def log_path(workshop: Workshop, drv: Derivation) -> str:
     return os.path.join(workshop.store.root, "logs", f"{resolved_digest(drv).hex()}.log.zst")
 
 
-def _spec(workshop: Workshop, making: Making, drv: Derivation, folder: str, closure: list[ObjectInfo]) -> SandboxSpec:
+def _spec(
+    workshop: Workshop,
+    making: Making,
+    drv: Derivation,
+    folder: str,
+    closure: list[ObjectInfo],
+    secrets: tuple[SecretValue, ...],
+) -> SandboxSpec:
     assert isinstance(drv.builder, Program)
     scratch = {item.name: drv.scratch_path(item.name) for item in drv.outputs}
     shown = {name: str(path) for name, path in scratch.items()}
@@ -100,6 +115,7 @@ def _spec(workshop: Workshop, making: Making, drv: Derivation, folder: str, clos
         links=tuple((path, render(target, drv, shown)) for path, target in drv.links),
         limits=making.limits,
         cores=workshop.jobs,
+        secrets=tuple([(secret.name, secret.text) for secret in secrets]),
     )
 
 
@@ -146,14 +162,30 @@ class _Log:
         self._workshop.emit(LogLine(self._making.key, line))
 
 
-def _course(result: SandboxResult, started: float, log: LogFact) -> Course:
+def _check_secrets(making: Making, drv: Derivation, result: SandboxResult, guard: Guard, folder: str) -> None:
+    """No output may hold a secret. Raises SecretInOutput, with nothing of the build left."""
+    for name, path in result.outputs.items():
+        found = guard.in_tree(path)
+        if found is not None:
+            drop(folder)
+            secret, where = found
+            raise SecretInOutput(
+                f"{drv.name} wrote the secret `{secret}` into its output `{name}`",
+                place=making.place,
+                expected="outputs that anybody may read",
+                found=f"the secret in {where}" if where else "the secret in it",
+                help="read /run/secrets where it is needed, and leave it out of what is made",
+            )
+
+
+def _course(result: SandboxResult, started: float, log: LogFact, *, secret: bool) -> Course:
     usage = result.usage
     return Course(
         mode=Mode.SANDBOXED,
         started=started,
         finished=time.time(),
         enforced=result.enforced,
-        degraded=result.degraded,
+        degraded=(*result.degraded, *((PRIVATE,) if secret else ())),
         usage=Usage(int(usage.cpu * 1e6), int(usage.wall * 1e6), usage.maxrss),
         log=log,
     )

@@ -21,6 +21,7 @@ from kiln.store.store import Store
 if TYPE_CHECKING:
     from kiln.interpreter.fetch.config import FetchConfig
     from kiln.interpreter.sandbox.mountpoints import MountPoints
+    from kiln.interpreter.secrets import SecretValue
 
 
 @dataclass(slots=True)
@@ -35,6 +36,8 @@ class Workshop:
     sink: Sink
     jobs: int = 1
     offline: bool = False
+    secrets: str = ""
+    """The folder of this user's secrets, a file each."""
     untrusted: tuple[str, ...] = ()
     """Roots of other stores of this machine, from which objects may be copied by digest."""
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -76,6 +79,12 @@ class Workshop:
                 os.chmod(folder, 0o755)
                 self._mount_points = MountPoints(folder)
             return self._mount_points
+
+    def secret(self, name: str, user: str) -> SecretValue:
+        """The value of a secret that `user` is to be made with. Raises SecretMissing."""
+        from kiln.interpreter.secrets import read_secret
+
+        return read_secret(name, self.secrets, os.environ, user=user)
 
     def fetch_config(self) -> FetchConfig:
         """Mirrors and limits of this user. Raises BadConfig."""

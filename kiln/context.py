@@ -85,6 +85,7 @@ class Context:
             sink=sink,
             jobs=jobs or os.cpu_count() or 1,
             offline=offline,
+            secrets=os.path.join(config_root(), "secrets"),
         )
 
     def policy(self) -> Policy:

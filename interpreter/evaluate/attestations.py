@@ -210,7 +210,9 @@ def verify(attestation: Attestation, policy: Record, of: OutValue) -> OutValue:
         raise Failure(OutsideDomain("verify", problem))
     if not 1 <= threshold <= len(set(keys)):
         given = f"{len(set(keys))} {'key' if len(set(keys)) == 1 else 'different keys'}"
-        raise Failure(OutsideDomain("verify", f"was given {given} and a threshold of {threshold}, which can't be met"))
+        raise Failure(
+            OutsideDomain("verify", f"was given {given} and a threshold of {threshold}, which can't be met")
+        )
     kind = None if policy.kind_ is NONE else policy.kind_._0  # type: ignore[attr-defined]
     rules = json.dumps({"keys": sorted(set(keys)), "kind": kind, "threshold": threshold}, separators=(",", ":"))
     args = (Text((of,)), Text((attestation.as_file_,)), rules)

@@ -12,10 +12,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kiln.interpreter.derivation import Fixed, Limits, OutputSpec
-from kiln.interpreter.evaluate.attestations import KeySigner, SubjectOf, attest, secret, with_subject
+from kiln.interpreter.evaluate.attestations import (
+    KeySigner,
+    SubjectOf,
+    attest,
+    provenance,
+    sbom,
+    secret,
+    verify,
+    with_subject,
+)
+from kiln.interpreter.evaluate.credentials import credentials
 from kiln.interpreter.evaluate.derive import drv_of_spec, store_name
 from kiln.interpreter.evaluate.library import LIBRARY
-from kiln.interpreter.evaluate.mistakes import BadHash, FailCalled, Failure, LeavesOutput, OutsideDomain
+from kiln.interpreter.evaluate.mistakes import BadAddress, BadHash, FailCalled, Failure, LeavesOutput, OutsideDomain
 from kiln.interpreter.evaluate.packages import Drv, Fetch, Pkg, Plan, Selection, Source
 from kiln.interpreter.evaluate.show import json_text
 from kiln.interpreter.evaluate.values import (
@@ -49,7 +59,7 @@ def pkg(recipe: Record, build: Callable[[Record], Value]) -> Pkg:
     return Pkg(recipe, build)
 
 
-def fetch_file(name: str, sources: tuple[str, ...], hash: str, executable: bool) -> OutValue:
+def fetch_file(name: str, sources: tuple[str, ...], hash: str, executable: bool, credential: Variant) -> OutValue:
     found = _HASH.fullmatch(hash)
     if found is None:
         raise Failure(BadHash(hash))
@@ -57,7 +67,21 @@ def fetch_file(name: str, sources: tuple[str, ...], hash: str, executable: bool)
         raise Failure(OutsideDomain("fetch_file", f"was given no source for `{name}`"))
     algorithm = "blake3" if found[1] == "blake3" else "sha256"
     fixed = Fixed(store_name(name, "file"), executable, algorithm, bytes.fromhex(found[2]))  # type: ignore[arg-type]
-    return OutValue(Fetch(fixed, sources), "out")
+    for source in sources:
+        _check_source(source)
+    shown = () if credential is NONE else credentials(sources, credential._0)  # type: ignore[attr-defined]
+    return OutValue(Fetch(fixed, sources, shown), "out")
+
+
+def _check_source(text: str) -> None:
+    """Raises Failure for an address that nothing could be fetched from."""
+    from kiln.interpreter.fetch.errors import BadSource
+    from kiln.interpreter.fetch.source import parse_source
+
+    try:
+        parse_source(text)
+    except BadSource as error:
+        raise Failure(BadAddress(error.message, error.found or "", error.expected or "", error.help)) from None
 
 
 def unpack(archive: OutValue, name: str, strip: int) -> OutValue:
@@ -322,6 +346,7 @@ _PRELUDE: Final[dict[str, Callable[..., Any]]] = {
     "write_file": write_file,
     "source": source, "source_file": source_file,
     "secret": secret, "key": KeySigner, "subject": SubjectOf, "attest": attest,
+    "provenance": provenance, "sbom": sbom, "verify": verify,
     "length": len, "map": map_list, "filter": filter_list, "fold": fold, "concat": concat,
     "reverse": reverse, "any": any_item, "all": all_items, "find": find, "nth": nth,
     "includes": includes, "unique": unique, "sort": sort, "range": range_list,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from kiln.interpreter.evaluate.attestations import AttestationOf, SubjectOf
+from kiln.interpreter.evaluate.attestations import Attestation, SubjectOf
 from kiln.interpreter.evaluate.mistakes import Failure, HiddenPackage
 from kiln.interpreter.evaluate.packages import Buildable
 from kiln.interpreter.evaluate.sets import SetValue
@@ -57,8 +57,8 @@ def _what(value: Value) -> str | None:
             return "a text with outputs"
         if isinstance(value, SetValue):
             return "a set"
-        if isinstance(value, AttestationOf | SubjectOf):
-            return "an attestation" if isinstance(value, AttestationOf) else "a subject"
+        if isinstance(value, Attestation | SubjectOf):
+            return "an attestation" if isinstance(value, Attestation) else "a subject"
         if isinstance(value, tuple):
             pending.extend(value)
         elif isinstance(value, dict):

@@ -234,12 +234,12 @@ class Resolver:
     def _fetch_step(self, fetch: Fetch) -> DrvDigest:
         digest = fixed_digest(fetch.fixed)
         known = self.graph.get(digest)
-        sources, credential = fetch.sources, fetch.credential
+        sources, credentials = fetch.sources, fetch.credentials
         if isinstance(known, FetchStep):
             sources = (*known.sources, *(item for item in sources if item not in known.sources))
-            credential = known.credential or credential
+            credentials = tuple(sorted({**dict(credentials), **dict(known.credentials)}.items()))
         place = self._made_at(digest, fetch)
-        self.graph[digest] = FetchStep(digest, fetch.fixed, sources, place, credential)
+        self.graph[digest] = FetchStep(digest, fetch.fixed, sources, place, credentials)
         return digest
 
     def _made_at(self, digest: DrvDigest, owner: Buildable) -> str | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from kiln.interpreter.answers import Target
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
 from kiln.interpreter.evaluate import show
-from kiln.interpreter.evaluate.attestations import AttestationOf, KeySigner, SubjectOf
+from kiln.interpreter.evaluate.attestations import Attestation, KeySigner, SubjectOf
 from kiln.interpreter.evaluate.deep import run_deep
 from kiln.interpreter.evaluate.derive import Resolver
 from kiln.interpreter.evaluate.host import Host
@@ -145,6 +145,8 @@ class Evaluator:
                 if label in outputs:
                     return getattr(value, label + "_")
                 raise Failure(_unknown(label, f"`{where}`", outputs))
+            case Attestation() if label == "as_file":
+                return value.as_file_
             case dict():
                 if label in value:
                     return value[label]
@@ -197,10 +199,8 @@ class Evaluator:
                 for output in self._outputs(value):
                     named = label if output == "out" else _joined(label, output)
                     yield Target(named, _item(origin, OutputName(output)))
-            case AttestationOf():
-                name = f"`{label}`" if label else "this value"
-                what = f"{name} is an attestation: it says what is to be signed, and is no build"
-                raise Failure(NotBuildable(what, ()))
+            case Attestation():
+                yield from self._targets(value.as_file_, label)
             case tuple():
                 for index, item in enumerate(value):
                     yield from self._targets(item, f"{label}[{index}]")

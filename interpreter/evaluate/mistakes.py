@@ -39,6 +39,15 @@ class BadHash(NamedTuple):
     text: str
 
 
+class BadAddress(NamedTuple):
+    """A fetch's source that is none; the facts are the fetcher's own."""
+
+    problem: str
+    found: str
+    expected: str
+    help: str | None
+
+
 class BadStoreName(NamedTuple):
     what: str
     """`package`, `file`, `output` …"""
@@ -105,7 +114,8 @@ class BudgetSpent(NamedTuple):
 
 
 Mistake: TypeAlias = (
-    TooDeep | DivisionByZero | DuplicateKey | AssertionFailed | FailCalled | NeedsItself | BadHash | BadStoreName
+    TooDeep | DivisionByZero | DuplicateKey | AssertionFailed | FailCalled | NeedsItself | BadHash | BadAddress
+    | BadStoreName
     | LeavesOutput | BadCommand | SourceUnreadable | NotBuildable | UnknownAttribute | OutOfMemory | TestFailed
     | HiddenPackage | UnsafeHole | OutsideDomain | BudgetSpent
 )  # fmt: skip
@@ -155,6 +165,10 @@ def wording(mistake: Mistake) -> Wording:
             return _needs_itself(chain)
         case BadHash(text):
             return _bad_hash(text)
+        case BadAddress(problem, found, expected, help):
+            return Wording(
+                "K0502", problem, "fetched here", (f"found {found}", f"expected {expected}"), help
+            )  # fmt: skip
         case BadStoreName(what, name, expected):
             return Wording(
                 "K0407", f"{_quoted(name)} cannot be the name of {_a(what)}", "named here",

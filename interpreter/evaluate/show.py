@@ -8,10 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from kiln.interpreter.derivation import SourceObject
-from kiln.interpreter.evaluate.attestations import AttestationOf, KeySigner, SubjectOf
+from kiln.interpreter.evaluate.attestations import (
+    PROVENANCE_KIND,
+    SBOM_KIND,
+    Attestation,
+    AttestationOf,
+    KeySigner,
+    ProvenanceOf,
+    SbomOf,
+    SubjectOf,
+)
+from kiln.interpreter.evaluate.mistakes import Failure, OutsideDomain
 from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg, title
 from kiln.interpreter.evaluate.sets import SetValue
 from kiln.interpreter.evaluate.values import (
@@ -24,6 +34,7 @@ from kiln.interpreter.evaluate.values import (
     Text,
     Value,
     Variant,
+    text_of,
 )
 
 
@@ -49,8 +60,25 @@ def json_text(value: Value) -> str:
     return _write(value, _json_atom, _json_group)
 
 
+def predicate_text(value: Value) -> str | Text:
+    """A predicate as JSON whose texts mention the outputs that they mention; an output is `{"\\u0000": "<path>"}`.
+
+    Raises Failure for a number that JSON's other readers would not keep.
+    """
+    return text_of(tuple(_pieces(value, _predicate_atom, _json_group)))
+
+
 def _write(value: Value, atom: Callable[[Value], str | None], group: Callable[[Value], _Group]) -> str:
-    out: list[str] = []
+    return "".join(_pieces(value, atom, group))
+
+
+_Piece = TypeVar("_Piece", bound=str | Text)
+
+
+def _pieces(
+    value: Value, atom: Callable[[Value], _Piece | None], group: Callable[[Value], _Group]
+) -> list[str | _Piece]:
+    out: list[str | _Piece] = []
     pending: list[str | tuple[Value]] = [(value,)]  # text to write, or a value to look at
     while pending:
         item = pending.pop()
@@ -68,7 +96,7 @@ def _write(value: Value, atom: Callable[[Value], str | None], group: Callable[[V
             lead, part = parts[place]
             pending.append((part,))
             pending.append(", " + lead if place else lead)
-    return "".join(out)
+    return out
 
 
 # What a build file may not hold as it is, and what its strings escape.
@@ -114,8 +142,26 @@ def _output(out: OutValue) -> str:
     return f"{name}/{out.sub}" if out.sub else name
 
 
-def _parts(value: AttestationOf) -> list[tuple[str, Value]]:
-    return [("predicate", value.predicate), ("signer", value.signer), ("subjects", value.subjects)]
+def _parts(value: Attestation) -> list[tuple[str, Value]]:
+    match value:
+        case AttestationOf():
+            return [("predicate", value.predicate), ("signer", value.signer), ("subjects", value.subjects)]
+        case SbomOf(out=out, signer=signer) if signer is not None:
+            return [("signer", signer), ("subjects", (SubjectOf(out),))]
+        case SbomOf(out=out) | ProvenanceOf(out=out):
+            return [("subjects", (SubjectOf(out),))]
+        case _:
+            raise AssertionError(type(value))
+
+
+def _kind(value: Attestation) -> str:
+    match value:
+        case AttestationOf(kind=kind):
+            return kind
+        case SbomOf():
+            return SBOM_KIND
+        case _:
+            return PROVENANCE_KIND
 
 
 def _show_atom(value: Value) -> str | None:
@@ -157,9 +203,9 @@ def _show_group(value: Value) -> _Group:
             if not fields:
                 return _Group(value.con, [], "")
             return _Group(f"{value.con}(", [("", item) for item in fields], ")")
-        case AttestationOf():
+        case Attestation():
             parts = [(f"{name} = ", item) for name, item in _parts(value)]
-            return _Group(f"<attestation {quoted(value.kind)} {{ ", parts, " }>")
+            return _Group(f"<attestation {quoted(_kind(value))} {{ ", parts, " }>")
         case _:
             raise AssertionError(type(value))
 
@@ -192,6 +238,33 @@ def _json_atom(value: Value) -> str | None:
             return None if opaque is None else json.dumps(opaque, ensure_ascii=False)
 
 
+_MOST_JSON: Final = 2**53 - 1
+
+
+def _predicate_atom(value: Value) -> str | Text | None:
+    match value:
+        case Text(parts=parts):
+            pieces = [json.dumps(part)[1:-1] if isinstance(part, str) else _path(part) for part in parts]
+            return text_of(('"', *pieces, '"'))
+        case OutValue():
+            return text_of(('{"\\u0000": "', _path(value), '"}'))
+        case int() if not -_MOST_JSON <= value <= _MOST_JSON:
+            problem = (
+                "was given a predicate with a number beyond 53 bits, which readers of JSON don't keep: use a Str"
+            )
+            raise Failure(OutsideDomain("attest", problem))
+        case str():
+            return json.dumps(value)
+        case _:
+            return _json_atom(value)
+
+
+def _path(out: OutValue) -> str | Text:
+    """The path of an output, to stand inside a JSON string."""
+    whole = OutValue(out.owner, out.output)
+    return text_of((whole, "/" + json.dumps(out.sub)[1:-1])) if out.sub else text_of((whole,))
+
+
 def _json_output(out: OutValue) -> dict[str, str]:
     found = {"name": title(out.owner).strip("`"), "output": out.output}
     if out.sub:
@@ -217,8 +290,8 @@ def _json_group(value: Value) -> _Group:
             if type(value) is SOME_CLASS:
                 return _Group("", [("", value.fields()[0])], "")
             return _Group("{" + json.dumps(value.con) + ": [", [("", item) for item in value.fields()], "]}")
-        case AttestationOf():
+        case Attestation():
             parts = [(json.dumps(name) + ": ", item) for name, item in _parts(value)]
-            return _Group(f'{{"kind": {json.dumps(value.kind, ensure_ascii=False)}, ', parts, "}")
+            return _Group(f'{{"kind": {json.dumps(_kind(value), ensure_ascii=False)}, ', parts, "}")
         case _:
             raise AssertionError(type(value))

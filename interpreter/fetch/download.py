@@ -75,12 +75,19 @@ class _Trouble(Exception):
     wait: float = 0.0
 
 
-def download(url: str, sink: Sink, limits: Limits, on_progress: OnProgress | None = None) -> Delivered:
+def download(
+    url: str,
+    sink: Sink,
+    limits: Limits,
+    on_progress: OnProgress | None = None,
+    credential: tuple[str, str] | None = None,
+) -> Delivered:
     """Bring the file at `url` into the sink. Raises Undelivered, CannotKeep, BadConfig.
 
-    `on_progress` is called at most ten times a second, on the thread of the event loop.
+    `on_progress` is called at most ten times a second, on the thread of the event loop. `credential` is a header
+    for the address's own scheme, host and port: no redirect takes it elsewhere.
     """
-    return web.run(lambda session: _with_retries(session, url, sink, limits, on_progress))
+    return web.run(lambda session: _with_retries(session, url, sink, limits, on_progress, credential))
 
 
 def read_document(url: str, accept: str, limits: Limits) -> tuple[str, str, bytes]:
@@ -89,14 +96,19 @@ def read_document(url: str, accept: str, limits: Limits) -> tuple[str, str, byte
 
 
 async def _with_retries(
-    session: aiohttp.ClientSession, url: str, sink: Sink, limits: Limits, on_progress: OnProgress | None
+    session: aiohttp.ClientSession,
+    url: str,
+    sink: Sink,
+    limits: Limits,
+    on_progress: OnProgress | None,
+    credential: tuple[str, str] | None,
 ) -> Delivered:
     sink.restart()
     validator: str | None = None
     made, idle, resumed = 0, 0, False
     while True:
         made, reached = made + 1, sink.highest
-        transfer = _Transfer(session, sink, limits, on_progress)
+        transfer = _Transfer(session, sink, limits, on_progress, credential)
         try:
             final = await transfer.run(url, validator)
             return Delivered(final, made, resumed or transfer.resumed)
@@ -122,8 +134,14 @@ class _Transfer:
     """One request and its body."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, sink: Sink, limits: Limits, on_progress: OnProgress | None
+        self,
+        session: aiohttp.ClientSession,
+        sink: Sink,
+        limits: Limits,
+        on_progress: OnProgress | None,
+        credential: tuple[str, str] | None = None,
     ) -> None:
+        self.credential = credential
         self.session = session
         self.sink = sink
         self.limits = limits
@@ -133,7 +151,8 @@ class _Transfer:
 
     async def run(self, url: str, validator: str | None) -> str:
         try:
-            async with await _request(self.session, url, self._headers(validator), self.limits) as response:
+            headers = self._headers(validator)
+            async with await _request(self.session, url, headers, self.limits, self.credential) as response:
                 self._accept(response)
                 await self._body(response)
                 return str(response.url)
@@ -286,15 +305,20 @@ async def _document_once(
 
 
 async def _request(
-    session: aiohttp.ClientSession, url: str, headers: dict[str, str], limits: Limits
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: dict[str, str],
+    limits: Limits,
+    credential: tuple[str, str] | None = None,
 ) -> aiohttp.ClientResponse:
-    """The first answer that is not a redirect."""
+    """The first answer that is not a redirect. The credential goes to where the first address leads alone."""
+    first = _origin(url)
     timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=limits.connect, sock_read=limits.silence)
     for _ in range(limits.redirects + 1):
         secure = url.lower().startswith("https:")
         response = await session.get(
             yarl.URL(url, encoded=True),
-            headers=headers,
+            headers=headers | dict([credential] if credential is not None and _origin(url) == first else []),
             allow_redirects=False,
             timeout=timeout,
             ssl=web.certificates() if secure else True,
@@ -305,6 +329,11 @@ async def _request(
         response.release()
         url = _redirected(url, target)
     raise _Trouble(Outcome.BAD_ANSWER, f"more than {limits.redirects} redirects")
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.hostname, parts.port
 
 
 def _redirected(url: str, target: str | None) -> str:

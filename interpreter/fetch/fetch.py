@@ -18,6 +18,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from kiln.interpreter.derivation import Fixed
@@ -34,7 +35,7 @@ from kiln.interpreter.fetch.errors import (
 from kiln.interpreter.fetch.index import Promise
 from kiln.interpreter.fetch.locate import Candidate, Located, candidates, is_local, local_path
 from kiln.interpreter.fetch.sink import Received, Sink
-from kiln.interpreter.fetch.source import FileSource, GitSource, Source, parse_source, redact
+from kiln.interpreter.fetch.source import FileSource, GitSource, Source, UrlSource, parse_source, redact
 from kiln.store.digest import BlobDigest
 
 if TYPE_CHECKING:
@@ -83,15 +84,18 @@ def fetch_fixed(
     config: FetchConfig,
     on_progress: OnProgress | None = None,
     env: Mapping[str, str] | None = None,
+    headers: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> Fetched:
     """Have the file and put it at `dest`, whose folder exists and lies on the disk that is to hold it.
+
+    `headers` has, by source as written, a header that this source's own host is sent and no other.
 
     May be called from several threads at once; `on_progress` is called on another one. `env` is what apt, pip,
     npm and git see of the environment. Raises BadSource, HashMismatch (K0501), NotDelivered (K0503, K0506),
     BadConfig, CannotKeep.
     """
     parsed = tuple(map(parse_source, sources))
-    return _Fetch(fixed, dest, config, on_progress, os.environ if env is None else env).run(parsed)
+    return _Fetch(fixed, dest, config, on_progress, os.environ if env is None else env, headers).run(parsed)
 
 
 def fetch_first(
@@ -132,6 +136,7 @@ class _Fetch:
         config: FetchConfig,
         on_progress: OnProgress | None,
         env: Mapping[str, str],
+        headers: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     ) -> None:
         self.fixed = fixed
         self.dest = dest
@@ -139,6 +144,7 @@ class _Fetch:
         self.config = config
         self.on_progress = on_progress
         self.env = env
+        self.headers = headers
         self.attempts: list[Attempt] = []
         self.mismatches: list[Mismatch] = []
 
@@ -167,7 +173,7 @@ class _Fetch:
             if isinstance(item, Attempt):
                 self.attempts.append(item)
                 continue
-            found = self._try(source, redact(item.url), lambda item=item: self._load(item))  # type: ignore[misc]
+            found = self._try(source, redact(item.url), lambda item=item: self._load(item, source))  # type: ignore[misc]
             if found is not None:
                 return found
         return None
@@ -183,7 +189,7 @@ class _Fetch:
         self._keep(source, came)
         return None
 
-    def _load(self, item: Candidate) -> _Came:
+    def _load(self, item: Candidate, source: Located) -> _Came:
         if is_local(item.url):
             path = local_path(item.url)
             return self._copy(path, os.fsdecode(path), item.promise)
@@ -191,11 +197,12 @@ class _Fetch:
             raise _Missed(Outcome.OFFLINE, "", tries=0)
         from kiln.interpreter.fetch.download import Undelivered, download  # aiohttp: 170 ms
 
+        header = self.headers.get(source.text) if isinstance(source, UrlSource) else None
         with Sink(self.part) as sink:
             try:
-                delivered = download(item.url, sink, self.config.limits, self.on_progress)
+                delivered = download(item.url, sink, self.config.limits, self.on_progress, header)
                 if delivered.resumed and not self._matches(sink.received()):
-                    delivered = download(item.url, sink, self.config.limits, self.on_progress)
+                    delivered = download(item.url, sink, self.config.limits, self.on_progress, header)
             except Undelivered as error:
                 raise _Missed(error.outcome, error.detail, error.tries) from None
             return _Came(sink.received(), redact(delivered.url), item.promise)

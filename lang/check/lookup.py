@@ -174,6 +174,8 @@ def type_of_label(body: Body, node: Spanned, owner: Type, label: ast.Name) -> Ty
         if body.world.set_info(owner) is not None:
             body.facts.members.add(id(node))
             return member_type(body, owner, label)
+        if owner.name == "Attestation" and name == "as_file":
+            return out_of(FILE)
     method = method_of(owner, name)
     if method is not None:
         raise failure(mistakes_values.NotCalled(name), label)
