@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench.groups import builds, evaluation, graph, storing
+from bench.groups import builds, caching, evaluation, graph, storing
 from bench.places import Work
 from bench.results import Results, comparison, load, machine, table
 from bench.session import QUICK, Session, Sizes, find_busybox, memory_folder, open_peers
@@ -28,6 +28,7 @@ GROUPS: dict[str, Callable[[Session], None]] = {
     "graph": graph.run,
     "build": builds.run,
     "store": storing.run,
+    "cache": caching.run,
 }
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 

@@ -141,6 +141,38 @@ def nix_graph(count: int, busybox: str, *, mention: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kiln_big(size: int, busybox: str) -> str:
+    """A module whose `old` is a file of random bytes, and whose `new` differs from it in one byte."""
+    return (
+        f'let busybox = source_file(`{busybox}`, name = "busybox");\n'
+        "fn sh(name: Str, script: fn(Text) -> Text) -> Out(File) = derive({\n"
+        "  name, outputs = { out = File },\n"
+        "  exec = fn(o) => {\n"
+        '    program = "/bin/sh", args = ["-c", script("%{o.out}")], links = ["/bin/sh" => "%{busybox}"],\n'
+        '    env = ["PATH" => "/bin"],\n'
+        "  },\n"
+        "}).out;\n"
+        f'pub let old: Out(File) = sh("big", fn(out) => "head -c {size} /dev/urandom > %{{out}}");\n'
+        'pub let new: Out(File) = sh("big", fn(out) => "cat %{old} > %{out} && '
+        f'printf x | dd of=%{{out}} bs=1 seek={size // 2} conv=notrunc 2>/dev/null");\n'
+    )
+
+
+def nix_big(size: int, busybox: str) -> str:
+    """The same in Nix: a set of the two."""
+    return (
+        f"let busybox = builtins.storePath {busybox};\n"
+        "  sh = script: derivation {\n"
+        '    name = "big"; system = "x86_64-linux"; builder = "${busybox}/bin/sh"; args = [ "-c" script ];\n'
+        "  };\n"
+        "in rec {\n"
+        f'  old = sh "${{busybox}}/bin/busybox head -c {size} /dev/urandom > $out";\n'
+        '  new = sh "${busybox}/bin/busybox cat ${old} > $out; printf x | '
+        f'${{busybox}}/bin/busybox dd of=$out bs=1 seek={size // 2} conv=notrunc";\n'
+        "}\n"
+    )
+
+
 def kiln_long(size: int) -> str:
     """About `size` bytes of ordinary declarations: records, functions, lists, strings with holes, arithmetic."""
     head = (

@@ -32,14 +32,15 @@ class Sizes:
     long: int = 2_000_000
     big: int = GIB
     files: int = 20_000
+    shared: int = 1000
     launches: int = 100
     runs: int = 5
     slow_runs: int = 3
 
 
 QUICK = Sizes(
-    graphs=(100, 1000), builds=(100,), built=(1, 100), long=200_000, big=GIB // 16, files=1000, launches=20,
-    runs=3, slow_runs=1,
+    graphs=(100, 1000), builds=(100,), built=(1, 100), long=200_000, big=GIB // 16, files=1000, shared=100,
+    launches=20, runs=3, slow_runs=1,
 )  # fmt: skip
 
 

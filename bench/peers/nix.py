@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from bench.inputs import Program, graph_nodes, nix_graph, nix_long
+from bench.inputs import Program, graph_nodes, nix_big, nix_graph, nix_long
 from bench.places import Work
 from bench.timing import Command, Failed, run
 
@@ -87,6 +87,40 @@ class Nix:
     def closure(self, count: int) -> Command:
         root = run(self.build(count)).split()[-1]
         return self._command("nix-store", "--query", "--requisites", root)
+
+    def make_big(self, size: int) -> tuple[str, str]:
+        key = os.path.basename(self._busybox)[:_SHOWN]
+        file = self._work.file(f"big-{size}-{key}.nix", nix_big(size, self._busybox))
+        options = ("--no-out-link", "-Q", "--option", "sandbox", "true")
+        return (
+            run(self._command("nix-build", *options, "-A", "old", file)).strip(),
+            run(self._command("nix-build", *options, "-A", "new", file)).strip(),
+        )
+
+    def graph(self, count: int) -> str:
+        return run(self.build(count)).split()[-1]
+
+    def push(self, target: str, folder: str) -> Command:
+        url = f"file://{folder}?compression=zstd&secret-key={self._keys()}"
+        return self._command("nix", "--extra-experimental-features", "nix-command", "copy", "--to", url, target)
+
+    def fetch(self, target: str, url: str) -> Command:
+        with open(f"{self._keys()}.public", encoding="utf-8") as file:
+            key = file.read().strip()
+        options = ("--option", "substituters", url, "--option", "trusted-public-keys", key)
+        return self._command("nix-store", "--realise", target, *options)
+
+    def _keys(self) -> str:
+        """The file of the secret key that signs what is pushed; the public one lies beside it."""
+        secret = os.path.join(self._work.folder("nix-keys"), "secret")
+        if not os.path.exists(secret):
+            nix = ("nix", "--extra-experimental-features", "nix-command", "key")
+            made = run(self._command(*nix, "generate-secret", "--key-name", "bench-1"))
+            public = run(self._command(*nix, "convert-secret-to-public", stdin=made))
+            for path, text in ((f"{secret}.public", public), (secret, made)):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+        return secret
 
     def _home(self, *, in_memory: bool) -> str:
         return os.path.join(self._where(in_memory=in_memory).path, "nix")

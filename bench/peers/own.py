@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
-from bench.inputs import Program, kiln_graph, kiln_long
+from bench.inputs import Program, kiln_big, kiln_graph, kiln_long
 from bench.places import Work
 from bench.timing import Command, run
 
@@ -72,6 +73,23 @@ class Kiln:
     def closure(self, count: int) -> Command:
         root = run(self.build(count)).split()[-1]
         return self.driver("closure", self._store(), os.path.basename(root))
+
+    def make_big(self, size: int) -> tuple[str, str]:
+        file = self._work.file(f"big-{size}.kiln", kiln_big(size, self._busybox))
+        old, new = f"{file}#old", f"{file}#new"
+        run(self._kiln("realise", old, new, "--no-link", "--progress", "none"))
+        return old, new
+
+    def graph(self, count: int) -> str:
+        return self._graph(count)
+
+    def push(self, target: str, folder: str) -> Command:
+        return self._kiln("cache", "push", target, "--to", folder, "--progress", "none")
+
+    def fetch(self, target: str, url: str) -> Command:
+        """The key that signed is the reader's own: he is the same user, with another store."""
+        made = self._kiln("realise", target, "--no-link", "--progress", "none")
+        return replace(made, env={**made.env, "KILN_CACHES": url})
 
     def driver(self, name: str, *words: str) -> Command:
         """One of `bench.drivers`, in a process of its own."""

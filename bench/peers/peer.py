@@ -60,3 +60,19 @@ class Peer(Protocol):
     def closure(self, count: int) -> Command:
         """List the closure of the graph's root, which was built or populated before."""
         ...
+
+    def make_big(self, size: int) -> tuple[str, str]:
+        """Build an object of random bytes, and one that differs in one byte; what each of them is called."""
+        ...
+
+    def graph(self, count: int) -> str:
+        """What the root of a populated graph is called."""
+        ...
+
+    def push(self, target: str, folder: str) -> Command:
+        """Put a target with its closure into the cache in a folder, signed."""
+        ...
+
+    def fetch(self, target: str, url: str) -> Command:
+        """Make a target by taking it from the cache at an address; signatures are checked."""
+        ...
