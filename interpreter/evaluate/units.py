@@ -95,6 +95,8 @@ class Linker:
             "_get": self.get,
             **runtime.HELPERS,
         }
+        self.targets: dict[tuple[ModuleId, str], tuple[Target, Unit | None]] = {}
+        """Known functions that were called, each with its unit; an extern has none."""
         self._decls = Declarations(modules)
         self._code = CodeCache()
         self._units: dict[tuple[str, ...], Unit] = {}
@@ -124,6 +126,10 @@ class Linker:
         assert isinstance(decl, CoreFn | CoreSet)
         write = lambda unit, to: _write_wrapper(self, unit, to, decl)  # noqa: E731
         return self._unit(("wrap", module, name), "_w", module, decl.start, f"`{name}`", write)
+
+    def known_let(self, module: ModuleId, name: str) -> Unit | None:
+        """A let's unit, if it was asked for before."""
+        return self._units.get(("let", module, name))
 
     def let(self, module: ModuleId, name: str) -> Unit:
         decl = self._decls.named(module, name)
@@ -298,8 +304,14 @@ class _UnitLinks:
         return f"_get({unit.id}) if {name} is None else {name}"
 
     def let_cell(self, item: Global) -> int | None:
-        decl = self.linker.declaration(item.module, item.name)
-        return self._use(self.linker.let(item.module, item.name)).id if isinstance(decl, CoreLet) else None
+        unit = self.linker.known_let(item.module, item.name)
+        if unit is None:
+            if not isinstance(self.linker.declaration(item.module, item.name), CoreLet):
+                return None
+            unit = self.linker.let(item.module, item.name)
+        if not unit.linked:
+            self.needs.append(unit)
+        return unit.id
 
     def default_cell(self, item: DefaultOf) -> int:
         return self._use(self.linker.default(item.module, item.type_name, item.label)).id
@@ -312,13 +324,23 @@ class _UnitLinks:
         return name
 
     def target(self, fn: Global) -> Target:
+        known = self.linker.targets.get((fn.module, fn.name))
+        if known is None:
+            known = self.linker.targets[fn.module, fn.name] = self._target(fn)
+        target, unit = known
+        if unit is not None and not unit.linked:
+            self.needs.append(unit)
+        return target
+
+    def _target(self, fn: Global) -> tuple[Target, Unit | None]:
         decl = self.linker.declaration(fn.module, fn.name)
         assert isinstance(decl, CoreFn | CoreSet), fn
         modes = tuple([param.mode for param in decl.params])
         if isinstance(decl, CoreFn) and decl.body is None:
             key = f"{fn.module}/{fn.name}"
-            return Target(self._named("_x_" + key.replace("/", "_"), EXTERNS[key]), modes, False)
-        return Target(self._use(self.linker.function(fn.module, fn.name)).name, modes, True)
+            return Target(self._named("_x_" + key.replace("/", "_"), EXTERNS[key]), modes, False), None
+        unit = self.linker.function(fn.module, fn.name)
+        return Target(unit.name, modes, True), unit
 
     def value(self, item: Global) -> str:
         decl = self.linker.declaration(item.module, item.name)
