@@ -33,12 +33,14 @@ class Launcher:
             self.pid = _spawn(theirs.fileno(), python or sys.executable, folder or _own_folder())
         self._control = ours
 
-    def open(self, log: int) -> socket.socket:
-        """A channel to a new sandbox whose output goes to the descriptor `log`. Raises HelperDied."""
+    def open(self, *streams: int) -> socket.socket:
+        """A channel to a new sandbox. Its builder's output goes to the one descriptor, and it has nothing to read; or
+        its three streams are these three, and a terminal among them is its own. Raises HelperDied.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             with theirs:
-                socket.send_fds(self._control, [b"1"], [theirs.fileno(), log])
+                socket.send_fds(self._control, [b"1"], [theirs.fileno(), *streams])
         except OSError as error:
             ours.close()
             raise HelperDied("the launcher of sandboxes is gone", found=str(error)) from error

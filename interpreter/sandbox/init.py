@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import fcntl
 import os
 import resource
 import select
@@ -40,6 +41,7 @@ _FACTS = {
     "uts": "uts_namespace",
 }
 _EXEC_FAILED = 127
+_TIOCSCTTY = 0x540E
 _UNLIMITED = resource.RLIM_INFINITY
 
 
@@ -75,10 +77,12 @@ class Filters(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What process 1 inherits: the channel to Kiln, the log's pipe, the filters, and the launcher's namespaces."""
+    """What process 1 inherits: the channel to Kiln, the log's pipe or the builder's three streams, the filters, and
+    the launcher's namespaces.
+    """
 
     report: _socket.socket
-    log: int
+    streams: tuple[int, ...]
     filters: Filters
     outside: dict[str, str]
 
@@ -99,7 +103,7 @@ def run_init(plan: Plan, shop: Workshop, around: Surroundings, alive: int) -> No
             ours.close()
             _run_builder(plan.builder, around, theirs)
         theirs.close()
-        os.close(around.log)
+        close_all(around.streams)
         # To answer a call, its caller's memory is written to; to measure what a build holds, its folders are read.
         syscalls.set_capabilities(1 << syscalls.CAP_SYS_PTRACE | 1 << syscalls.CAP_DAC_READ_SEARCH)
         ended = _serve(builder, wake, ours, Watcher(plan.watch))
@@ -191,7 +195,7 @@ def _run_builder(builder: Builder, around: Surroundings, filters: _socket.socket
     step = "builder"
     try:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-        _set_streams(around.log)
+        _set_streams(around.streams)
         degraded = _set_limits(builder)
         os.umask(builder.umask)
         os.chdir(builder.cwd)
@@ -225,13 +229,20 @@ def _install_filter(programs: Filters, filters: _socket.socket) -> list[str]:
     return []
 
 
-def _set_streams(log: int) -> None:
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _set_streams(streams: tuple[int, ...]) -> None:
     """A session of its own, nothing to read, both outputs to the log; every other descriptor ends at the exec."""
     os.setsid()
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    if len(streams) == 1:
+        streams = (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), *streams, *streams)
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    if os.isatty(0):
+        fcntl.ioctl(0, _TIOCSCTTY, 0)
     syscalls.close_on_exec_from(3)
 
 

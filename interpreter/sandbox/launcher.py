@@ -2,8 +2,8 @@
 
 Kiln starts it once, as `python -I -S -c "… main()"`, with one end of a socket pair as its standard input; it holds
 none of Kiln's threads, locks, descriptors or databases, so forking it is safe and takes well under a millisecond. One
-fork always stands by, so that a request finds it ready. A request is one byte with two descriptors: the sandbox's own
-channel (see `wire.py`) and the writing end of its log's pipe.
+fork always stands by, so that a request finds it ready. A request is one byte with descriptors: the sandbox's own
+channel (see `wire.py`), and the writing end of its log's pipe, or the builder's three streams.
 
     Kiln ── launcher ──fork── one process a sandbox ──fork── process 1 ──fork── the builder
               │ control             │ waits, kills               │ mounts, reaps
@@ -29,11 +29,19 @@ from typing import NoReturn
 
 from kiln.interpreter.sandbox import seccomp, syscalls, wire
 from kiln.interpreter.sandbox.execute import Workshop
-from kiln.interpreter.sandbox.init import Filters, Surroundings, failure_message, namespaces_of, perform, run_init
+from kiln.interpreter.sandbox.init import (
+    Filters,
+    Surroundings,
+    close_all,
+    failure_message,
+    namespaces_of,
+    perform,
+    run_init,
+)
 from kiln.interpreter.sandbox.operations import Builder, Plan, decode_plan, encode_plan
 from kiln.interpreter.sandbox.watch import Watch
 
-_DESCRIPTORS = 2
+_DESCRIPTORS = 4
 _ANY_PLAN = encode_plan(Plan((), (), Builder(("",), (), "", 0, (), 0, 0), Watch(1, 0, 0)))
 
 
@@ -75,7 +83,7 @@ def _stand_by(
     os.close(taken)
     control.close()
     channel = _socket.socket(fileno=descriptors[0])
-    _run_sandbox(channel, Surroundings(channel, descriptors[1], filters, outside), launcher)
+    _run_sandbox(channel, Surroundings(channel, tuple(descriptors[1:]), filters, outside), launcher)
 
 
 def _until_taken(waiting: int, control: _socket.socket) -> None:
@@ -132,7 +140,7 @@ def _launch(plan: Plan, channel: _socket.socket, around: Surroundings, launcher:
     if first == 0:
         os.close(held)
         run_init(plan, shop, around, alive)
-    os.close(around.log)
+    close_all(around.streams)
     _wait_or_kill(first, channel)
     _, _, usage = os.wait4(first, 0)
     wire.send(

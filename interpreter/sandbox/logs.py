@@ -10,12 +10,14 @@ piece came and how long it is. Numbers are little-endian:
              a zstd frame
     end      5B 2A 4D 18 | 01 00 00 00 | "E"                                            last
 
-A log without its end is one whose writer was killed, or still writes. A piece that isn't whole is not there yet.
+A log without its end is one whose writer was killed, or still writes: as long as it does, it holds an exclusive
+lock on the file (flock(2)). A piece that isn't whole is not there yet.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import struct
 import sys
@@ -64,6 +66,7 @@ class LogWriter:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         self._began = time.monotonic()
         self._buffer = bytearray()
         self._since = 0.0
@@ -144,6 +147,15 @@ class LogReader:
             elif kind != b"K":
                 raise NotALog(f"an unknown entry at byte {self._offset}")
             self._offset += step
+
+    def is_written(self) -> bool:
+        """Whether a writer has the file open. Asked before `pieces`, so that what it wrote last is read, too."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        return False
 
     def close(self) -> None:
         os.close(self._file)
