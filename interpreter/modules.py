@@ -47,6 +47,7 @@ from kiln.lang.syntax.parser import decode_source, parse_module
 from kiln.store.digest import BlobDigest, blob_digest
 
 if TYPE_CHECKING:
+    from kiln.interpreter.caching.declarations import Declarations
     from kiln.interpreter.remote import Opener
     from kiln.interpreter.remoteside import RemoteSide
 
@@ -89,6 +90,9 @@ class Loader:
         self._loaded: dict[ModuleId, _Loaded] = {}
         self._cache = ModuleCache()
         self._entries: dict[ModuleId, Entry] = {}
+        self._memories: dict[ModuleId, Declarations | None] = {}
+        self.checked: dict[ModuleId, tuple[str, ...]] = {}
+        """The declarations that were checked, of each module in which any was looked at."""
         self._typed: set[ModuleId] = set()
         """Modules whose text stands in for a file: they come once, and are not kept."""
 
@@ -196,10 +200,23 @@ class Loader:
             self._typed.add(id)
             return parse_module(name, text)
         entry = self._cache.find(id, name, text)
-        if entry is None:
-            return parse_module(name, text)
-        self._entries[id] = entry
-        return entry.syntax, ()
+        if entry is not None:
+            self._entries[id] = entry
+            if entry.syntax is not None:
+                return entry.syntax, ()
+        return self._read_anew(id, name, text, entry)
+
+    def _read_anew(
+        self, id: ModuleId, name: str, text: str, entry: Entry | None
+    ) -> tuple[ast.Module, tuple[Report, ...]]:
+        """Parse a module, without the declarations that are known if it is one that was kept before."""
+        memory = self._memories[id] = self._cache.memory(id, text, entry)
+        if memory is not None and entry is not None and not self._is_remote(id):
+            module = memory.module(name)
+            if module is not None:
+                return module, ()
+            self._memories[id] = self._cache.memory(id, text, None)
+        return parse_module(name, text)
 
     def _unsound(self, id: ModuleId) -> None:
         self._loaded[id] = self._loaded[id]._replace(sound=False)
@@ -263,12 +280,15 @@ class Loader:
             found = self._cache.checked(entry, id, imports)
             if found is not None:
                 return (*found, ())
-            module, _ = parse_module(module.path, module.text)  # only modules without a mistake have an entry
+            if entry.syntax is not None:  # only modules without a mistake have an entry
+                module, _ = self._read_anew(id, module.path, module.text, entry)
+        memory = self._memories.get(id)
         from kiln.lang.check.check import check_module  # dear to import, and not needed where nothing has changed
 
-        checked = check_module(module, id, imports)
-        if not checked.reports and id not in self._typed:
-            self._cache.keep(module, imports, checked.core, checked.interface)
+        checked = check_module(module, id, imports, memory)
+        self.checked[id] = checked.fresh
+        if not checked.reports and memory is not None:
+            self._cache.keep(module, imports, checked.core, checked.interface, memory)
         return checked.core, checked.interface, checked.reports
 
 

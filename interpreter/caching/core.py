@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, overload
+from typing import Final, overload
 
 from kiln.interpreter.caching.flat import Table
 from kiln.lang import core
@@ -21,17 +21,21 @@ CORE: Final = Table(
 
 
 class StoredDecls(Sequence[CoreDecl]):
-    """Equal to the tuple of the same declarations. `keys` has one entry a declaration, as `decl_key` gives it."""
+    """Equal to the tuple of the same declarations. `keys` has one entry a declaration, as `decl_key` gives it.
 
-    __slots__ = ("_blobs", "_found", "keys")
+    A declaration's bytes don't say where it begins: `starts` does.
+    """
 
-    def __init__(self, keys: tuple[DeclKey, ...], blobs: tuple[bytes, ...]) -> None:
+    __slots__ = ("_found", "blobs", "keys", "starts")
+
+    def __init__(self, keys: tuple[DeclKey, ...], blobs: tuple[bytes, ...], starts: tuple[int, ...]) -> None:
         self.keys = keys
-        self._blobs = blobs
+        self.blobs = blobs
+        self.starts = starts
         self._found: dict[int, CoreDecl] = {}
 
     def __len__(self) -> int:
-        return len(self._blobs)
+        return len(self.blobs)
 
     @overload
     def __getitem__(self, place: int) -> CoreDecl: ...
@@ -43,8 +47,8 @@ class StoredDecls(Sequence[CoreDecl]):
         place = range(len(self))[place]
         found = self._found.get(place)
         if found is None:
-            decl: CoreDecl = CORE.unpack(self._blobs[place])
-            found = self._found[place] = decl
+            decl: CoreDecl = CORE.unpack(self.blobs[place])
+            found = self._found[place] = decl._replace(start=self.starts[place])
         return found
 
     def __iter__(self) -> Iterator[CoreDecl]:
@@ -55,13 +59,13 @@ class StoredDecls(Sequence[CoreDecl]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    @property
-    def blobs(self) -> tuple[bytes, ...]:
-        return self._blobs
+
+def pack_decl(decl: CoreDecl) -> bytes:
+    return CORE.pack(decl._replace(start=0))
 
 
-def packed(decls: Sequence[CoreDecl]) -> tuple[tuple[Any, ...], tuple[bytes, ...]]:
-    """The keys and bytes that make `StoredDecls` of these."""
+def stored(decls: Sequence[CoreDecl]) -> StoredDecls:
     if isinstance(decls, StoredDecls):
-        return decls.keys, decls.blobs
-    return tuple([decl_key(decl) for decl in decls]), tuple([CORE.pack(decl) for decl in decls])
+        return decls
+    keys = tuple([decl_key(decl) for decl in decls])
+    return StoredDecls(keys, tuple([pack_decl(decl) for decl in decls]), tuple([decl.start for decl in decls]))

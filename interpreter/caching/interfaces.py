@@ -2,16 +2,16 @@
 
 Kept of an interface are its own values and declared types. The declared types of other modules that it leads to, and
 the texts that places point into, are taken from the interfaces of the module's imports when it is read, so that an
-entry holds no copy of what another file says. A type may hold places in another file all the same (the fields of
-a record type that was written in place there): such an entry stands for that file's very text, `pinned`.
+entry holds no copy of what another file says.
 
-`surface_digest` is BLAKE3 of the interface without places and documentation: equal for two interfaces that no
-importer can tell apart, but in the places that a message shows.
+`surface_digest` is BLAKE3 of the interface without documentation and without the places of declarations: equal for
+two interfaces that no importer can tell apart, but in the places that a message shows. Places inside a type count
+from the declaration that they stand in, and belong to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, NamedTuple
 
@@ -72,17 +72,17 @@ def _without_doc(kind: type[Any]) -> Shape:
     return _shape(kind, [f.name for f in fields(kind) if f.name not in ("doc", "site")])
 
 
-_SURFACE: Final = Table(
+INFOS: Final = Table(
     [k for k in _TUPLES if k not in (Site, ValueInfo)],
     [
         *_SHAPES,
-        Shape(Row, lambda row: (row.fields, row.tail), 2, Row),
+        _shape(Row, ("fields", "tail", "sites")),
         Shape(Site, lambda site: (), 0, tuple),
         Shape(ValueInfo, lambda v: (v.name, v.kind, v.scheme, v.params), 4, ValueInfo),
         *[_without_doc(kind) for kind in _INFOS],
     ],
 )
-"""The same without places and documentation; bytes to be hashed, never read."""
+"""The same without the places of declarations and documentation; bytes to be hashed, never read."""
 
 
 class Stored(NamedTuple):
@@ -96,18 +96,16 @@ class Stored(NamedTuple):
     order: tuple[str, ...]
     private: frozenset[str]
     doc: str | None
-    pinned: tuple[tuple[ModuleId, bytes], ...]
 
 
 def surface_digest(interface: Interface) -> bytes:
     values = tuple(v for _, v in sorted(interface.values.items()))
     named = tuple(sorted(interface.types.items()))
     declared = tuple(sorted(interface.infos.items()))
-    return blake3(_SURFACE.pack((interface.module, values, named, declared), stable=True)).digest()
+    return blake3(INFOS.pack((interface.module, values, named, declared), stable=True)).digest()
 
 
-def pack(interface: Interface) -> bytes | None:
-    """The bytes of an interface, or None: it has places in a file that it does not lead to."""
+def pack(interface: Interface) -> bytes:
     own: dict[str, TypeInfo] = {}
     others: list[tuple[str, bool]] = []
     for name, info in interface.infos.items():
@@ -115,20 +113,14 @@ def pack(interface: Interface) -> bytes | None:
             own[name] = info
         else:
             others.append((name, isinstance(info, RecordInfo) and info.recipe))
-    values = tuple(interface.values.values())
-    elsewhere = _elsewhere(interface.module, (values, own))
-    if any(module not in interface.sources for module in elsewhere):
-        return None
-    pinned = tuple((module, _text_digest(interface.sources, module)) for module in elsewhere)
     stored = Stored(
-        values,
+        tuple(interface.values.values()),
         dict(interface.types),
         own,
         tuple(others),
         tuple(interface.infos),
         interface.private,
         interface.doc,
-        pinned,
     )
     return TYPES.pack(tuple(stored))
 
@@ -145,46 +137,10 @@ def unpack(data: bytes, module: ModuleId, source: SourceText, imports: Mapping[s
             raise Damaged
         found[name] = _recipe(known[name]) if recipe else known[name]
     infos = {name: found[name] for name in stored.order}
-    texts = sources(module, infos, imports, source)
-    if any(_text_digest(texts, other) != digest for other, digest in stored.pinned):
-        raise Damaged
     values = {value.name: value for value in stored.values}
+    texts = sources(module, infos, imports, source)
     return Interface(module, source.path, values, stored.types, infos, stored.private, texts, stored.doc)
 
 
 def _recipe(info: TypeInfo) -> TypeInfo:
     return replace(info, recipe=True) if isinstance(info, RecordInfo) and not info.recipe else info
-
-
-def _text_digest(texts: Mapping[ModuleId, SourceText], module: ModuleId) -> bytes:
-    found = texts.get(module)
-    return b"" if found is None else blake3(found.text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _elsewhere(module: ModuleId, roots: Iterable[object]) -> list[ModuleId]:
-    """The other modules whose files the places in a tree point into, sorted."""
-    found: set[ModuleId] = set()
-    stack: list[Any] = list(roots)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Row) and node.sites:
-            found.update(site[0] for site in node.sites.values())
-        if isinstance(node, Site):
-            found.add(node.module)
-        else:
-            stack.extend(_parts(node))
-    return sorted(found - {module})
-
-
-def _parts(node: Any) -> Iterable[object]:
-    if isinstance(node, dict):
-        return node.values()
-    if isinstance(node, tuple):
-        return node
-    if isinstance(node, Row):
-        return (*node.fields.values(), node.tail)
-    shape = _BY_KIND.get(type(node))
-    return () if shape is None else shape.fields(node)
-
-
-_BY_KIND: Final = {shape.kind: shape for shape in (*_SHAPES, *_DECLARED)}

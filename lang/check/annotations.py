@@ -43,6 +43,7 @@ from kiln.lang.syntax import ast
 SIMPLE: Mapping[str, Type] = {
     "Int": INT, "Bool": BOOL, "Str": STR, "Text": TEXT, "Path": PATH, "Tree": TREE, "File": FILE,
     "Secret": Con("Secret"), "Signer": Con("Signer"), "Subject": SUBJECT,
+    "Provenance": Con("Provenance"), "Sbom": Con("Sbom"),
 }  # fmt: skip
 APPLIED: Mapping[str, tuple[VarKind, ...]] = {
     "List": ("type",), "Map": ("type",), "Option": ("type",), "Out": ("type",), "Kind": ("type",),
@@ -83,7 +84,7 @@ class Headers(Protocol):
 class Annotations:
     """Reads the types of one module."""
 
-    __slots__ = ("_headers", "_plain", "_scope", "_world", "start")
+    __slots__ = ("_headers", "_owner", "_plain", "_scope", "_start", "_world")
 
     def __init__(self, scope: Scope, world: World, headers: Headers) -> None:
         self._scope = scope
@@ -91,8 +92,22 @@ class Annotations:
         self._headers = headers
         self._plain: dict[tuple[str | None, str], Type] = {}
         """Declared types without arguments by how they are written: one object each, which compares at a glance."""
-        self.start = 0
-        """Where the declaration that is being read begins in its file."""
+        self._start = 0
+        self._owner = ""
+        """What places count from: the name of the declaration that is being read, or, for a test, the file."""
+
+    @property
+    def place(self) -> tuple[int, str]:
+        return self._start, self._owner
+
+    @place.setter
+    def place(self, place: tuple[int, str]) -> None:
+        self._start, self._owner = place
+
+    def enter(self, chunk: ast.Chunk) -> None:
+        """A declaration is read from now on."""
+        name = getattr(chunk.decl, "name", None)
+        self.place = (-name.start, name.text) if type(name) is ast.Name else (chunk.start, "")
 
     def forget(self) -> None:
         """Names that were read while declarations were: some may have turned out broken."""
@@ -228,15 +243,15 @@ class Annotations:
 
     def _record_row(self, node: ast.TypeRecord, variables: Variables) -> Row:
         fields: dict[str, Type] = {}
-        sites: dict[str, tuple[str, int, int]] = {}
+        sites: dict[str, tuple[str, int, int, str]] = {}
         for f in node.fields:
             if f.optional or f.default is not None:
                 raise failure(mistakes.DefaultInPlace(f.label.text, f.optional), f)
             if f.label.text in fields:
                 raise failure(mistakes.LabelTwiceHere(f.label.text, "field"), f.label)
             fields[f.label.text] = self.type(f.type, variables)
-            place = (self._scope.module, self.start + f.label.start, self.start + f.label.end)
-            sites[f.label.text] = place
+            start, end = self._start + f.label.start, self._start + f.label.end
+            sites[f.label.text] = (self._scope.module, start, end, self._owner)
         return Row(fields, self.tail(node.rest, tuple(sorted(fields)), variables), sites)
 
     def tail(self, rest: ast.Type | None, labels: tuple[str, ...], variables: Variables) -> Tail:

@@ -2,14 +2,18 @@
 
 The pipeline is `check_module`, a call a phase. A declaration ends at its first mistake, which is told about
 once; what uses a declaration whose type is then unknown is passed over in silence. Bad input never raises.
+
+With a `Memory`, a declaration that is the same as before, and for which all that it names means the same, is neither
+read nor checked (reuse.py); what comes out is the same.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from kiln.lang import core
 from kiln.lang.check import mistakes
@@ -22,8 +26,11 @@ from kiln.lang.check.groups import components
 from kiln.lang.check.imports import read_imports
 from kiln.lang.check.infos import SetInfo, Site, ValueKind, VariantInfo
 from kiln.lang.check.interface import Interface, SourceText
+from kiln.lang.check.memory import CorePart, KeptValue, Memory, Stub, Unread, unread_value
 from kiln.lang.check.names import PRELUDE, Scope, Value
+from kiln.lang.check.outline import items_in
 from kiln.lang.check.reporting import Reporter
+from kiln.lang.check.reuse import Reuse
 from kiln.lang.check.show import Printer
 from kiln.lang.check.signatures import (
     FnSignature,
@@ -42,6 +49,7 @@ from kiln.lang.core import CoreModule, ModuleId
 from kiln.lang.garbage import uncollected
 from kiln.lang.report import Report
 from kiln.lang.syntax import ast
+from kiln.lang.syntax.parser import parse_chunk
 
 _FRAMES = 40 * MAX_DEPTH
 """Python frames that a declaration may need: a level of nesting takes fewer than 40."""
@@ -54,12 +62,19 @@ class Checked:
     core: CoreModule
     interface: Interface
     reports: tuple[Report, ...]
+    fresh: tuple[str, ...]
+    """The declarations with a body that were checked now: a name, `type T` for defaults, `test N`."""
 
 
-def check_module(module: ast.Module, module_id: ModuleId, imports: Mapping[str, Interface]) -> Checked:
-    """`imports` maps each import's source as written to its interface, and `std/prelude` to the prelude's."""
+def check_module(
+    module: ast.Module, module_id: ModuleId, imports: Mapping[str, Interface], memory: Memory | None = None
+) -> Checked:
+    """`imports` maps each import's source as written to its interface, and `std/prelude` to the prelude's.
+
+    The module may lack the declarations that `memory` has unread.
+    """
     with _room():
-        return _Check(module, module_id, imports).run()
+        return _Check(module, module_id, imports, memory).run()
 
 
 @contextmanager
@@ -77,7 +92,9 @@ def _room() -> Iterator[None]:
 class _Check:
     """One module, while it is checked."""
 
-    def __init__(self, module: ast.Module, module_id: ModuleId, imports: Mapping[str, Interface]) -> None:
+    def __init__(
+        self, module: ast.Module, module_id: ModuleId, imports: Mapping[str, Interface], memory: Memory | None
+    ) -> None:
         prelude = imports.get(PRELUDE) if module_id != PRELUDE else None
         self.module = module
         self.id = module_id
@@ -90,11 +107,19 @@ class _Check:
         self.declared = Declared(self.scope, self.world, self.reporter.add)
         self.checker = Checker(self.scope, self.world, self.declared.annotations)
         self.chunks = [c for c in module.chunks if not self._too_deep(c)]
-        self.items: dict[str, Item] = {}
-        self.core: dict[int, tuple[core.CoreDecl, ...]] = {}
+        self.unread: Sequence[Unread] = () if memory is None else memory.unread
+        self.parts: Sequence[ast.Chunk | Unread] = self.chunks
+        if self.unread:
+            self.parts = sorted((*self.chunks, *self.unread), key=lambda part: part.start)
+        self.items: dict[str, Item | Stub] = {}
+        self.core: dict[int, CorePart] = {}
+        self.fresh: list[str] = []
+        self.reuse = None if memory is None else Reuse(memory, self.world)
 
     def run(self) -> Checked:
         self._imports()
+        if self.reuse is not None:
+            self.reuse.memory.begin(self.scope, self.world, self.printer)
         self._names()
         self.declared.read_all()
         self._constructors()
@@ -122,7 +147,10 @@ class _Check:
 
     def _names(self) -> None:
         types: dict[str, Site] = {}
-        for chunk in self.chunks:
+        for chunk in self.parts:
+            if isinstance(chunk, Unread):
+                self._unread_value(chunk)
+                continue
             match chunk.decl:
                 case ast.TypeDecl() as decl:
                     if self._new(chunk, decl.name, types, "type"):
@@ -144,6 +172,22 @@ class _Check:
             return False
         known[name.text] = site_of(self.scope, chunk, name)
         return True
+
+    def _unread_value(self, part: Unread) -> None:
+        name = part.outline.name
+        if part.outline.kind == "test":
+            return
+        if name in self.scope.own or name in self.scope.alias_sites:
+            chunk = self._read(part)
+            assert isinstance(chunk.decl, ast.FnDecl | ast.LetDecl)
+            self._value(chunk, chunk.decl.name, part.outline.kind, None)
+        else:
+            self.scope.own[name] = unread_value(self.id, part)
+
+    def _read(self, part: Unread) -> ast.Chunk:
+        decl = parse_chunk(self.module.text[part.start : part.end])
+        assert isinstance(decl, ast.Decl)  # only what could be read is remembered
+        return ast.Chunk(part.start, part.end, decl)
 
     def _value(self, chunk: ast.Chunk, name: ast.Name, kind: ValueKind, params: tuple[ast.Param, ...] | None) -> None:
         own = self.scope.own.get(name.text)
@@ -175,10 +219,22 @@ class _Check:
     # ---- signatures ---------------------------------------------------------------------------
 
     def _signatures(self) -> None:
-        for number, chunk in enumerate(self.chunks):
-            item = self._item(number, chunk)
+        for number, chunk in enumerate(self.parts):
+            item = self._stub(number, chunk) if isinstance(chunk, Unread) else self._item(number, chunk)
             if item is not None:
                 self.items[item.key] = item
+
+    def _stub(self, number: int, part: Unread) -> Stub | Item | None:
+        """A declaration that says the same of its own type as before is not read."""
+        assert self.reuse is not None
+        if part.outline.kind == "test":
+            return Stub(f"test {number}", number, part, None)
+        value = self.scope.own[part.outline.name]
+        if not isinstance(value, KeptValue) or value.site.start != part.start + part.outline.start:
+            return None
+        if self.reuse.signed(part, value):
+            return Stub(value.name, number, part, value)
+        return self._item(number, self._read(part))
 
     def _own(self, chunk: ast.Chunk, name: ast.Name) -> Value | None:
         """The value of a declaration that is the first of its name."""
@@ -205,6 +261,8 @@ class _Check:
         except Poisoned:
             self._broken(value)
             return None
+        if self.reuse is not None:
+            self.reuse.sign(chunk, value)
         return Item(decl.name.text, chunk, decl, value, signature)
 
     def _type_item(self, chunk: ast.Chunk, decl: ast.TypeDecl) -> Item | None:
@@ -246,7 +304,7 @@ class _Check:
 
     def _parents(self) -> None:
         for item in list(self.items.values()):
-            if not isinstance(item.decl, ast.SetDecl) or item.decl.parent is None:
+            if isinstance(item, Stub) or not isinstance(item.decl, ast.SetDecl) or item.decl.parent is None:
                 continue
             assert item.value is not None
             name = type_id(self.id, item.decl.name.text)
@@ -266,36 +324,69 @@ class _Check:
 
     # ---- bodies -------------------------------------------------------------------------------
 
-    def _groups(self) -> Iterator[list[Item]]:
+    def _groups(self) -> Iterator[list[Item | Stub]]:
         """Sets stand first: what they need comes before them, and everything else may use their members."""
-        sets = [k for k, i in self.items.items() if isinstance(i.decl, ast.SetDecl)]
+        sets = [k for k, i in self.items.items() if isinstance(i, Item) and isinstance(i.decl, ast.SetDecl)]
         keys = [*sets, *[k for k in self.items if k not in set(sets)]]
         waited = {k for k in keys if self._is_waited_for(self.items[k])}
-        needs = {k: mentioned(self.items[k].decl, waited) for k in keys}
+        needs = {k: self._mentioned(self.items[k], waited) for k in keys}
         for group in components(needs):
             if len(group) == 1:
                 yield [self.items[group[0]]]
                 continue
-            inner = {k: free_names(self.items[k].decl, set(group) & waited) for k in group}
+            for opened in self._opened([self.items[k] for k in group]):
+                self.items[opened.key] = opened
+            inner = {k: self._free(k, set(group) & waited) for k in group}
             for part in components(inner):
                 yield [self.items[k] for k in part]
 
+    def _mentioned(self, item: Item | Stub, waited: set[str]) -> list[str]:
+        if self.reuse is not None:
+            return items_in(self.reuse.names(item), waited)
+        assert isinstance(item, Item)
+        return mentioned(item.decl, waited)
+
+    def _free(self, key: str, group: set[str]) -> list[str]:
+        item = self.items[key]
+        return free_names(item.decl, group) if isinstance(item, Item) else []
+
     @staticmethod
-    def _is_waited_for(item: Item) -> bool:
+    def _is_waited_for(item: Item | Stub) -> bool:
         """Its type is known only when its body has been checked."""
+        if isinstance(item, Stub):
+            return item.value is not None and not item.unread.outline.typed
         if isinstance(item.decl, ast.SetDecl):
             return item.decl.parent is not None or any(m.type is None for m in item.decl.members)
         return item.value is not None and item.value.scheme is None
 
-    def _group(self, items: list[Item]) -> None:
+    def _group(self, group: list[Item | Stub]) -> None:
+        if self.reuse is not None:
+            kept = self.reuse.bodies(group)
+            if kept is not None:
+                self.core.update(kept)
+                return
+        items = self._opened(group)
+        if len(items) == len(group):
+            self._checked(items)
+
+    def _opened(self, group: Sequence[Item | Stub]) -> list[Item]:
+        """The declarations of a group, read; those that are remembered can be."""
+        found: list[Item] = []
+        for item in group:
+            read = self._item(item.number, self._read(item.unread)) if isinstance(item, Stub) else item
+            if read is not None:
+                found.append(read)
+        return found
+
+    def _checked(self, items: list[Item]) -> None:
+        self.fresh += [item.key for item in items]
         try:
             if len(items) > 1 and any(isinstance(i.decl, ast.SetDecl) for i in items):
                 self._entangled(items)
             elif len(items) > 1 or self._is_open_fn(items[0]):
-                for item, made in zip(items, self.checker.together(items), strict=True):
-                    self._done(item, made)
+                made = self.checker.together(items)
             else:
-                self._done(items[0], self.checker.alone(items[0]))
+                made = [self.checker.alone(items[0])]
         except FailedItem as f:
             self._drop_all(items, f.item, f.failed)
         except (Failure, Poisoned) as f:
@@ -303,12 +394,17 @@ class _Check:
         except RecursionError:
             deep = failure(mistakes.TooDeep(MAX_DEPTH), items[0].decl)
             self._drop_all(items, items[0], deep)
+        else:
+            for item, one in zip(items, made, strict=True):
+                self._done(item, one)
+            if self.reuse is not None:
+                self.reuse.keep(items, made)
 
     @staticmethod
     def _is_open_fn(item: Item) -> bool:
         return isinstance(item.signature, FnSignature) and not item.signature.full
 
-    def _entangled(self, items: list[Item]) -> None:
+    def _entangled(self, items: list[Item]) -> NoReturn:
         """A set and functions without whole types that need each other."""
         fn = next((i for i in items if not isinstance(i.decl, ast.SetDecl)), items[0])
         names = tuple([i.key for i in items])
@@ -360,10 +456,17 @@ class _Check:
     # ---- the result ---------------------------------------------------------------------------
 
     def _result(self) -> Checked:
-        decls = tuple([d for _, made in sorted(self.core.items()) for d in made])
+        parts = sorted(self.core.items())
+        decls: Sequence[core.CoreDecl]
+        if self.reuse is not None:
+            decls = self.reuse.memory.decls(parts)
+        else:
+            decls = tuple([d for _, made in parts if isinstance(made, tuple) for d in made])
         source = SourceText(self.module.path, self.module.text)
-        interface = export(self.module, self.id, self.scope, self.world, self.imports, source)
+        interface = export(self.module, self.id, self.scope, self.world, self.imports, source, self.unread)
         exports, types, kinds = printed(self.scope, self.world, interface, self.printer)
+        if self.reuse is not None:
+            self.reuse.memory.shown(types)
         made = CoreModule(
             self.id,
             self.module.path,
@@ -374,7 +477,7 @@ class _Check:
             types,
             kinds,
         )
-        return Checked(made, interface, self.reporter.reports())
+        return Checked(made, interface, self.reporter.reports(), tuple(self.fresh))
 
     def _imported(self) -> tuple[ModuleId, ...]:
         found: dict[ModuleId, None] = {}

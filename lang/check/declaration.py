@@ -75,7 +75,8 @@ class Checker:
 
     def alone(self, item: Item) -> tuple[core.CoreDecl, ...]:
         """A declaration whose type nobody waits for. Raises Failure or Poisoned."""
-        start = self.annotations.start = item.chunk.start
+        start = item.chunk.start
+        self.annotations.enter(item.chunk)
         match item.decl:
             case ast.FnDecl() as decl:
                 assert isinstance(item.signature, FnSignature)
@@ -121,7 +122,7 @@ class Checker:
 
     def _mono(self, item: Item) -> Body:
         assert item.value is not None and item.value.mono is not None
-        self.annotations.start = item.chunk.start
+        self.annotations.enter(item.chunk)
         if isinstance(item.decl, ast.FnDecl):
             assert isinstance(item.signature, FnSignature)
             return self._fn(item.decl, item.signature)

@@ -152,7 +152,8 @@ class Declared:
         if name in self._scope.broken_types:
             raise Poisoned
         self._reading.append(name)
-        outer, self.annotations.start = self.annotations.start, chunk.start
+        outer = self.annotations.place
+        self.annotations.enter(chunk)
         try:
             info = self._read(name, chunk)
         except Failure as f:
@@ -164,7 +165,7 @@ class Declared:
             raise
         finally:
             self._reading.pop()
-            self.annotations.start = outer
+            self.annotations.place = outer
         self._world.infos[name] = info
 
     def _decl(self, name: str) -> ast.TypeDecl:

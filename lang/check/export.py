@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kiln.lang.check.infos import RecordInfo, SetInfo, TypeInfo, ValueInfo
 from kiln.lang.check.interface import Interface, SourceText, exported_modules, reachable
+from kiln.lang.check.memory import KeptValue, Unread
 from kiln.lang.check.names import Scope, Value
+from kiln.lang.check.outline import Outline
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Type, is_named, type_id
 from kiln.lang.check.world import World
@@ -22,15 +24,18 @@ def export(
     world: World,
     imports: Mapping[str, Interface],
     source: SourceText,
+    unread: Sequence[Unread] = (),
 ) -> Interface:
+    """`unread` are the declarations that `module` lacks."""
     values: dict[str, ValueInfo] = {}
     types: dict[str, str] = {}
     private: set[str] = set()
-    for chunk in module.chunks:
-        decl = chunk.decl
-        if isinstance(decl, ast.Import | ast.TestDecl):
+    parts: list[ast.Chunk | Unread] = [*module.chunks, *unread]
+    for part in sorted(parts, key=_start):
+        decl = part.outline if isinstance(part, Unread) else part.decl
+        if isinstance(decl, ast.Import | ast.TestDecl) or (isinstance(decl, Outline) and decl.kind == "test"):
             continue
-        name = decl.name.text
+        name = decl.name if isinstance(decl, Outline) else decl.name.text
         if not decl.pub:
             private.add(name)
             continue
@@ -52,6 +57,10 @@ def export(
         sources(module_id, infos, imports, source),
         module.doc,
     )
+
+
+def _start(part: ast.Chunk | Unread) -> int:
+    return part.start
 
 
 def _reached(values: Mapping[str, ValueInfo], types: Mapping[str, str], world: World) -> dict[str, TypeInfo]:
@@ -100,7 +109,9 @@ def printed(
 
 def _types(scope: Scope, printer: Printer) -> Iterator[tuple[str, str]]:
     for name, value in scope.own.items():
-        if value.scheme is not None and not value.broken:
+        if isinstance(value, KeptValue) and value.shown is not None:
+            yield name, value.shown
+        elif value.scheme is not None and not value.broken:
             yield name, _shown(value, printer)
 
 

@@ -15,11 +15,12 @@ Mode: TypeAlias = Literal["required", "default", "optional"]
 
 
 class Site(NamedTuple):
-    """Where something was declared: a module, and offsets in its file."""
+    """Where something was declared: a module, and offsets in its file, or from the name of its declaration `owner`."""
 
     module: str
     start: int
     end: int
+    owner: str = ""
 
 
 class FieldInfo(NamedTuple):

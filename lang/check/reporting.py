@@ -8,6 +8,7 @@ from kiln.lang.check.failure import Failure, Message
 from kiln.lang.check.infos import Site
 from kiln.lang.check.interface import Interface, SourceText
 from kiln.lang.check.show import Printer
+from kiln.lang.check.starts import declared_at
 from kiln.lang.report import Place, Report
 from kiln.lang.syntax import ast
 
@@ -44,7 +45,8 @@ class Reporter:
         source = self._source(site.module)
         if source is None or site.end == 0:
             return None
-        return Place(source.path, source.text, site.start, site.end)
+        base = declared_at(source.text, site.owner) if site.owner else 0
+        return None if base is None else Place(source.path, source.text, base + site.start, base + site.end)
 
     def _source(self, module: str) -> SourceText | None:
         if module == self._id:

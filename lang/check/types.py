@@ -86,7 +86,8 @@ class RowMap:
 
 
 class Row:
-    """`sites` says where the fields of a type written in place stand, for messages: offsets in a module's file."""
+    """`sites` says where the fields of a type written in place stand, for messages: the fields of an `infos.Site`,
+    which count from the declaration's name, so that a type is the same when its declaration moves."""
 
     __slots__ = ("fields", "ground", "sites", "tail")
     ground: bool
@@ -137,7 +138,7 @@ class Fn:
 
 Type: TypeAlias = Con | Rec | Fn | TVar | Bound
 Tail: TypeAlias = TVar | Bound | RowMap | Row | None
-Sites: TypeAlias = Mapping[str, tuple[str, int, int]] | None
+Sites: TypeAlias = Mapping[str, tuple[str, int, int, str]] | None
 
 
 class Scheme:

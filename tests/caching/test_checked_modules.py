@@ -32,7 +32,7 @@ PROJECT = {
 
 @pytest.fixture
 def work(monkeypatch):
-    """Names of the modules that were parsed, and that were checked, since it was last cleared."""
+    """The modules that were parsed whole, and the declarations that were checked, since it was last asked."""
     parsed, checked = [], []
     parse, check = loading.parse_module, checking.check_module
 
@@ -40,9 +40,11 @@ def work(monkeypatch):
         parsed.append(os.path.basename(path))
         return parse(path, text)
 
-    def counted_check(module, id, imports):
-        checked.append(os.path.basename(module.path))
-        return check(module, id, imports)
+    def counted_check(module, id, imports, memory):
+        made = check(module, id, imports, memory)
+        name = os.path.basename(module.path).removesuffix(".kiln")
+        checked.extend(f"{name}.{fresh}" for fresh in made.fresh)
+        return made
 
     monkeypatch.setattr(loading, "parse_module", counted_parse)
     monkeypatch.setattr(checking, "check_module", counted_check)
@@ -56,11 +58,15 @@ def work(monkeypatch):
     return take
 
 
+ALL = ["app.kiln", "base.kiln", "lib.kiln", "list.kiln", "moves.kiln", "prelude.kiln"]
+
+
 def test_nothing_changed(work):
     write(PROJECT)
     first = run()
     parsed, checked = work()
-    assert parsed == checked == ["app.kiln", "base.kiln", "lib.kiln", "list.kiln", "moves.kiln", "prelude.kiln"]
+    assert parsed == ALL
+    assert {"app.all", "app.bad", "app.size", "base.area", "base.type Size", "lib.own"} < set(checked)
     assert run() == first
     assert work() == ([], [])
     assert uncached() == first
@@ -69,26 +75,33 @@ def test_nothing_changed(work):
 @pytest.mark.parametrize(
     ("file", "old", "new", "again"),
     [
-        ("base.kiln", "s.w * s.h", "s.h * s.w + 1", ["base.kiln"]),
-        ("base.kiln", "## A size.", "# moved\n\n## The size of it.", ["base.kiln"]),
-        ("moves.kiln", "pub", "# moved\npub", ["lib.kiln", "moves.kiln"]),
-        ("base.kiln", "h: Int = 2", "h: Int = 5", ["base.kiln"]),
-        ("base.kiln", "h: Int = 2", "h: Int = 2, d: Int = 1", ["app.kiln", "base.kiln", "lib.kiln"]),
-        ("lib.kiln", "let own = 7", "let own = 9", ["lib.kiln"]),
-        ("lib.kiln", "pub fn twice", "pub let more: Int = 1;\npub fn twice", ["app.kiln", "lib.kiln"]),
-        ("app.kiln", "w = 3", "w = 4", ["app.kiln"]),
+        ("base.kiln", "s.w * s.h", "s.h * s.w + 1", ["base.area"]),
+        ("base.kiln", "## A size.", "# moved\n\n## The size of it.", ["base.type Size"]),
+        ("moves.kiln", "pub", "# moved\npub", []),
+        ("moves.kiln", "{ x", "{  x", ["lib.move"]),
+        ("base.kiln", "h: Int = 2", "h: Int = 5", ["base.type Size"]),
+        ("base.kiln", "h: Int = 2", "h: Int = 2, d: Int = 1",
+         ["app.all", "app.size", "base.area", "base.type Size", "lib.twice"]),
+        ("lib.kiln", "let own = 7", "let own = 9", ["lib.own"]),
+        ("lib.kiln", "let own = 7", "let own: Int = 9", ["lib.own"]),
+        ("lib.kiln", "own", "ours", ["lib.broken", "lib.ours"]),
+        ("lib.kiln", "pub fn twice", "pub let more: Int = 1;\npub fn twice", ["lib.more"]),
+        ("lib.kiln", "\"std/list\" as list", "\"std/list\" as lists", []),
+        ("lib.kiln", "as base", "as base2", []),
+        ("app.kiln", "w = 3", "w = 4", ["app.size"]),
+        ("app.kiln", "pub let bad: Int = lib.broken(0);\n", "", []),
     ],
-)
+)  # fmt: skip
 def test_one_edit(work, file, old, new, again):
-    """`lib` holds a place in `moves`, that of the field `x` of `Move`; `app` holds none."""
+    """`lib.move` has a type that is written in `moves`, with the place of its field `x`."""
     write(PROJECT)
     run()
-    text = PROJECT[file].replace(old, new)
+    text = PROJECT[file].replace(old, new).replace("base.", "base2." if new == "as base2" else "base.")
     assert text != PROJECT[file]
     write({file: text})
     work()
     after = run()
-    assert work() == (again, again)
+    assert work() == ([], again)
     assert run() == after and work() == ([], [])
     assert uncached() == after
     write(PROJECT)
@@ -105,7 +118,23 @@ def test_a_mistake_is_not_kept(work):
     write(PROJECT)
     work()
     run()
-    assert work()[1] == ["app.kiln", "lib.kiln"]
+    assert {name.partition(".")[0] for name in work()[1]} == {"app", "lib"}
+
+
+def test_a_mistake_forgets_nothing(work):
+    """What is sound of the module is not checked again, neither with the mistake nor without it."""
+    write(PROJECT)
+    first = run()
+    for wrong in ("let wrong: Int = true;\n", "let wrong = ;\n", "pub fn wrong(n) = n;\n"):
+        write({"lib.kiln": wrong + PROJECT["lib.kiln"]})
+        work()
+        assert len(run()) == 1
+        assert set(work()[1]) <= {"lib.wrong"}
+        write(PROJECT)
+        assert run() == first
+        assert work() == ([], [])
+    write({"lib.kiln": PROJECT["lib.kiln"] + "let wrong: Int = lib;\n" * 2})
+    assert run() == uncached()
 
 
 def test_another_folder_another_path(work):
@@ -136,7 +165,7 @@ def test_damaged_entries(work, damage):
         _damage(path, damage, kept)
     work()
     assert run() == first
-    assert len(work()[1]) == 6
+    assert work()[0] == ALL
 
 
 def _damage(path, damage, kept):
@@ -161,7 +190,7 @@ def test_an_entry_of_other_data(work):
             Shelf("modules").write(name, body)
         work()
         assert run() == first
-        assert len(work()[1]) == 6
+        assert work()[0] == ALL
 
 
 def test_off(work, monkeypatch):
@@ -172,4 +201,4 @@ def test_off(work, monkeypatch):
     monkeypatch.setenv("KILN_NO_CACHE", "1")
     write({"app.kiln": PROJECT["app.kiln"] + "# more\n"})
     assert run() != first
-    assert len(work()[1]) == 6 and _entries() == before
+    assert work()[0] == ALL and _entries() == before

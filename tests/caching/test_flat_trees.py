@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln.interpreter.caching.core import CORE, StoredDecls, packed
+from kiln.interpreter.caching.core import CORE, StoredDecls, stored
 from kiln.interpreter.caching.flat import Damaged, Shape, Table
 from kiln.lang.check import infos, interface, types
 from kiln.lang.core import BindPattern, CoreDefault, CoreLet, CoreTest, LetIn, Literal_, Local
@@ -107,13 +107,14 @@ def test_declarations_are_read_one_at_a_time():
         CoreTest("a test", 5, Literal_(0, False)),
         CoreDefault("T", "l", 9, Literal_(0, "s")),
     )
-    keys, blobs = packed(decls)
-    assert keys == (("a",), (), ("T", "l"))
-    stored = StoredDecls(keys, (b"damaged", *blobs[1:]))
-    assert stored[2] == decls[2] and stored[-2:] == decls[1:]
-    assert stored[2] is stored[2]
-    assert StoredDecls(keys, blobs) == decls and StoredDecls(keys, blobs) != decls[:2]
-    assert packed(StoredDecls(keys, blobs)) == (keys, blobs)
+    kept = stored(decls)
+    assert kept.keys == (("a",), (), ("T", "l")) and kept.starts == (0, 5, 9)
+    damaged = StoredDecls(kept.keys, (b"damaged", *kept.blobs[1:]), kept.starts)
+    assert damaged[2] == decls[2] and damaged[-2:] == decls[1:]
+    assert damaged[2] is damaged[2]
+    assert kept == decls and kept != decls[:2]
+    assert stored(kept) is kept
+    assert StoredDecls(kept.keys, kept.blobs, (7, 12, 16))[1] == CoreTest("a test", 12, Literal_(0, False))
 
 
 def test_every_class_of_an_interface_is_known():

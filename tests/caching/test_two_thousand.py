@@ -1,0 +1,107 @@
+"""One declaration of 2,000 edited: what depends on it is checked again, and no more."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from kiln.interpreter.modules import Loader
+from tests.caching.cached_runs import ROOT, write
+
+COUNT = 2000
+
+
+def declarations() -> dict[str, str]:
+    """Chains of functions with types, of bindings without, and a record that every seventh mentions."""
+    made = {"Item": "pub type Item = { name: Str, size: Int = 1 };"}
+    for n in range(COUNT // 2 - 1):
+        made[f"f{n}"] = f"fn f{n}(x: Int) -> Int = {f'f{n - 1}(x)' if n % 10 else 'x'} + {n};"
+        value = f'{{ name = "v{n}" }}' if n % 7 == 0 else f"f{n}({n})"
+        made[f"v{n}"] = f"let v{n}{': Item' if n % 7 == 0 else ''} = {value};"
+    made["total"] = "pub let total: Int = v1 + f998(1) + v0.size;"
+    return made
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("two-thousand"))
+
+
+@pytest.fixture
+def checked(cache, monkeypatch):
+    """What is checked of a program, when the last sound one of these tests was this one before the edit."""
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    os.makedirs(os.path.join(cache, "work"), exist_ok=True)
+    monkeypatch.chdir(os.path.join(cache, "work"))
+
+    def load(made):
+        write({ROOT: "\n".join(made.values()) + "\n"})
+        loader = Loader()
+        program = loader.load(ROOT)
+        return list(loader.checked.get(program.root, ()))
+
+    load(declarations())
+    return load
+
+
+def replaced(made, name, old, new):
+    assert old in made[name]
+    return {**made, name: made[name].replace(old, new)}
+
+
+def test_all_at_first(checked, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert len(checked(declarations())) == len(declarations()) == COUNT
+    assert checked(declarations()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "again"),
+    [
+        ("f500", "+ 500", "+ 501", ["f500"]),
+        ("f501", "x: Int", "x: Int, y: Int = 2", ["f501", "f502", "v501"]),
+        ("v500", "f500(500)", '"a string"', ["v500"]),
+        ("v1", "f1(1)", "f1(2)", ["v1"]),
+        ("v0", '"v0"', '"V0"', ["v0"]),
+        ("total", "v0.size", "v0.size + 1", ["total"]),
+        ("f3", "fn f3", "# a comment\n\nfn f3", []),
+        ("f3", "fn f3", "## Documentation.\nfn f3", ["f3"]),
+    ],
+)
+def test_an_edit(checked, name, old, new, again):
+    edited = replaced(declarations(), name, old, new)
+    assert sorted(checked(edited)) == again
+    assert checked(edited) == []
+    assert sorted(checked(declarations())) == again
+
+
+def test_a_type_that_many_mention(checked):
+    made = declarations()
+    again = [name for name, text in made.items() if ": Item" in text]
+    found = checked(replaced(made, "Item", "size: Int = 1", 'size: Int = 1, kind: Str = ""'))
+    assert sorted(found) == sorted(["type Item", *again, "total"])
+
+
+def test_the_type_of_what_is_not_annotated(checked):
+    """`total` uses `v1`, whose type is inferred: it is checked again where the type changes, and not else."""
+    made = declarations()
+    made["v1"] = "let v1 = 7 + 7;"
+    assert checked(made) == ["v1"]
+    made["w"] = "let w = [v1];"
+    assert checked(made) == ["w"]
+    made["v1"] = 'let v1 = size("seven");'
+    assert checked(made) == ["v1"]
+    made["total"] = "pub let total: Int = 1;"
+    made["v1"] = 'let v1 = "seven";'
+    assert sorted(checked(made)) == ["total", "v1", "w"]
+
+
+def test_moved_renamed_deleted_added(checked):
+    made = declarations()
+    assert checked(dict(reversed(made.items()))) == []
+    renamed = {n.replace("f7", "g7") if n == "f7" else n: t.replace("f7(", "g7(") for n, t in made.items()}
+    assert sorted(checked(renamed)) == ["f8", "g7"]
+    assert sorted(checked(made)) == ["f7", "f8"]
+    assert checked({n: text for n, text in made.items() if n != "v998"}) == []
+    assert checked({**made, "more": "let more = v1;"}) == ["v998", "more"]
