@@ -15,7 +15,7 @@ Mode: TypeAlias = Literal["required", "default", "optional"]
 
 
 class Site(NamedTuple):
-    """Where something was declared: a module, and offsets in its file, or from the name of its declaration `owner`."""
+    """Where something was declared: a module, and offsets in its file, or from the name of its `owner` in there."""
 
     module: str
     start: int
