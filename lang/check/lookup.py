@@ -122,6 +122,10 @@ def find_global(body: Body, node: Spanned, module: str | None, name: str) -> Typ
             names[id(node)] = target
             return t
         case ConInfo():
+            kind = declared_kind(found)
+            if kind is not None:
+                names[id(node)] = core.Construct(node.start, kind, ())
+                return Con("Kind", (instantiate(found.scheme).result,))  # type: ignore[union-attr]
             if found.params:
                 return constructor_value(body, node, found)
             names[id(node)] = core.Construct(node.start, found.name, ())
@@ -129,6 +133,15 @@ def find_global(body: Body, node: Spanned, module: str | None, name: str) -> Typ
         case Con():
             names[id(node)] = core.Construct(node.start, name, ())
             return found
+
+
+def declared_kind(con: ConInfo) -> str | None:
+    """The kind that `Image(File)` is made of. No value has the type File, so that it can be no other constructor:
+    named alone it is a kind of its own, whose outputs are files."""
+    if len(con.params) != 1 or con.params[0].label is not None:
+        return None
+    held = con.params[0].type
+    return held.name if type(held) is Con and held.name in KIND_CONSTANTS else None
 
 
 def constructor_value(body: Body, node: Spanned, con: ConInfo) -> Type:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from sample_program import Built, Sample
 
+from kiln.interpreter.derivation import BuildStep, DrvOutput
 from kiln.interpreter.evaluate.evaluator import EvaluationError
-from kiln.lang.report import CompileError
+from kiln.lang.report import CompileError, render
+from kiln.store.paths import OutputName
 
 DEPS = {"zlib-1.3.1", "openssl-3.3.1"}
 PLAIN = """\
@@ -57,25 +59,35 @@ def test_what_it_comes_to(tmp_path: Path) -> None:
     )
 
 
+def test_an_attestation_is_built_as_a_file(tmp_path: Path) -> None:
+    sample = Sample(tmp_path, "let both = { image, reviews = [review] };")
+    (made,) = sample.evaluator.targets(sample.evaluator.value(sample.root, "review"), "review")
+    both = sample.evaluator.targets(sample.evaluator.value(sample.root, "both"), "both")
+    assert [target.label for target in both] == ["both.image", "both.reviews[0]"]
+    assert both[1].item == made.item == DrvOutput(made.item.drv, OutputName("out"))
+    step = sample.evaluator.graph[made.item.drv]
+    assert isinstance(step, BuildStep) and step.place == "curl.kiln:72:39"
+    drv = step.derivation
+    image, curl = sample.built("image"), sample.built("hardened.curl")
+    assert set(drv.inputs) == {DrvOutput(image.digest, OutputName("out")), DrvOutput(curl.digest, OutputName("log"))}
+    assert drv.builder.args[:2] == (("https://example.org/review/v1",), ("release-key",)) and not drv.secrets
+
+
 @pytest.mark.parametrize(
     ("attribute", "words"),
-    [
-        ("review", "`review` is an attestation: it says what is to be signed"),
-        ("both", "`both.reviews[0]` is an attestation"),
-        ("about", "it is the subject of an attestation"),
-        ("handle", "it is the name of a secret"),
-    ],
+    [("about", "it is the subject of an attestation"), ("handle", "it is the name of a secret")],
 )
-def test_nothing_of_an_attestation_is_a_build(tmp_path: Path, attribute: str, words: str) -> None:
-    more = """
-let both = { image, reviews = [review] };
-let about = subject(image);
-let handle = secret("release-key");
-"""
-    sample = Sample(tmp_path, more)
+def test_nothing_else_of_an_attestation_is_a_build(tmp_path: Path, attribute: str, words: str) -> None:
+    sample = Sample(tmp_path, 'let about = subject(image);\nlet handle = secret("release-key");')
     with pytest.raises(EvaluationError) as caught:
         sample.evaluator.targets(sample.evaluator.value(sample.root, attribute), attribute)
     assert caught.value.report.code == "K0411" and words in caught.value.report.title
+
+
+def test_no_other_file_is_an_image(tmp_path: Path) -> None:
+    with pytest.raises(CompileError) as caught:
+        Sample(tmp_path, 'let wrong: Out(oci.Image) = write_file("image.tar", "");')
+    assert "File is not oci.Image" in "".join(map(render, caught.value.reports))
 
 
 def test_an_attestation_as_json_has_names_alone(tmp_path: Path) -> None:
