@@ -9,20 +9,21 @@ A backend moves bytes and judges nothing: what comes is verified by who asked. I
 
 Names of files are relative, `/` between their parts, each part of A-Z a-z 0-9 . _ - and not beginning with a dot.
 
-Credentials are the backend's own matter: a folder's permissions; `~/.netrc` (or NETRC) and KILN_CACHE_TOKEN for web
-servers; what botocore reads (AWS_PROFILE, ~/.aws, …) for S3; the like for whatever else fsspec opens. None is ever
-in an address or in a file of Kiln's.
+Credentials are the backend's own matter: a folder's permissions; `~/.netrc` and KILN_CACHE_TOKEN for web servers
+(`credentials.py`); what botocore reads (AWS_PROFILE, ~/.aws, …) for S3; the like for whatever else fsspec opens.
+None is ever in an address or in a file of Kiln's.
 
 ## Uploading to a web server
 
 Any web server can be read from. One that is `kiln cache serve` also takes uploads, with `Authorization: Bearer
-<token>`; the token comes from KILN_CACHE_TOKEN or, as the password of the host, from the netrc file:
+<token>`; the token comes from the environment or, as the password of the host, from the netrc file:
 
     PUT  /u/<session>/<path>      201   a file into quarantine, where nobody can read it
     POST /u/<session>/commit      200   everything in quarantine is verified, and becomes readable together
 
-A session is 32 hexadecimal digits, drawn anew for each commit. `put` with `replace` (of a head, or the card) is the
-commit: what the session got before goes first, and all of it is there when `put` returns. A server answers 409
+A session is 32 hexadecimal digits, drawn anew for each commit. `put` with `replace` (of a head, or the card) is a
+commit: all of it is there when `put` returns. So that an upload that is broken off has kept what it had, there is
+also one after each 256 MiB: packs, chunks and segments need no head to be verified. A server answers 409
 where another uploader's head was committed meanwhile (Conflict), 422 with `{"code", "rule", "message", "path"}`
 where it refuses what came (UploadRefused), 401 and 403 where the token is wrong (CacheDenied), 413 where a file is
 too large, 429 and 503 with Retry-After where it is busy.
@@ -181,7 +182,8 @@ def open_backend(
     """The backend for an address; nothing is read yet. Raises BadCacheAddress.
 
     A path or file:// is a folder; http:// and https:// a web server; memory://NAME lives as long as the process;
-    any other scheme is fsspec's. `token` is for uploads to a web server; without it, KILN_CACHE_TOKEN's.
+    any other scheme is fsspec's. `token` is for a web server, instead of what the netrc file says of its host;
+    `credentials.token_of` finds the one that the environment has.
     """
     found = _SCHEME.match(url)
     match found[1].lower() if found else "":

@@ -1,0 +1,243 @@
+"""A cache on a web server: read by GET with ranges, from any; written to where `kiln cache serve` answers.
+
+The upload protocol is in `backend.py`. All requests of a process run on one event loop (`eventloop.py`), up to 24 at
+once to a server, over connections that stay open. What a server does wrong is judged in `httpanswer.py`, what it
+does slowly or not at all in `httpclient.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from urllib.parse import quote, urlsplit
+
+from kiln.store.cache.backend import Answer, Entry, Health, Limits, Request, check_path
+from kiln.store.cache.coalesce import Fetch, coalesce
+from kiln.store.cache.credentials import credentials_for
+from kiln.store.cache.errors import (
+    BadCacheAddress,
+    CacheDenied,
+    CacheDown,
+    CacheError,
+    Conflict,
+    Unsupported,
+    UploadRefused,
+    shown,
+)
+from kiln.store.cache.eventloop import run, submit
+from kiln.store.cache.httpanswer import SKIP, Wanted
+from kiln.store.cache.httpclient import HttpClient
+from kiln.store.cache.window import in_window
+
+_SESSION_BYTES = 256 << 20
+
+
+class HttpBackend:
+    """A `Backend` on a web server."""
+
+    def __init__(self, url: str, *, name: str | None, token: str | None, limits: Limits) -> None:
+        self.url = _checked(url)
+        self.name = name or self.url
+        self.health = Health()
+        self._limits = limits
+        credentials = credentials_for(urlsplit(self.url).hostname or "", token)
+        self._client = HttpClient(self.name, self.url + "/", credentials, limits, self.health)
+        self._guard = threading.Lock()  # held while something is uploaded: a commit must find nothing on its way
+        self._session = os.urandom(16).hex()  # guarded by _guard
+        self._uploaded = 0  # bytes that the session got; guarded by _guard
+
+    def get(self, path: str, *, limit: int) -> bytes:
+        return run(self._client.fetch(check_path(path), Wanted(None, limit)))
+
+    def ranges(self, path: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        wanted = [Request(path, offset, length) for offset, length in spans]
+        found: dict[Request, bytes] = {}
+        for request, data in self.get_many(wanted):
+            if isinstance(data, CacheError):
+                raise data
+            found[request] = data
+        return [found[request] for request in wanted]
+
+    def get_many(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        wanted = list(requests)
+        for request in wanted:
+            check_path(request.path)
+        whole = {"gap": SKIP, "most": SKIP} if self._client.ignores_ranges else {}
+        finished = in_window(
+            coalesce(wanted, **whole),
+            self._start,
+            lambda fetch: fetch.length,
+            at_once=self._limits.at_once,
+            in_flight=self._limits.in_flight,
+        )
+        for fetch, future in finished:
+            yield from _answers(fetch, future)
+
+    def _start(self, fetch: Fetch) -> Future[bytes]:
+        return submit(self._client.fetch(fetch.path, Wanted(fetch.offset, fetch.length)))
+
+    def put(self, path: str, data: bytes, *, replace: bool = False) -> bool:
+        with self._guard:
+            self._check_upload(path, *run(self._sending(path, data)))
+            self._uploaded += len(data)
+            if replace:
+                self._commit(path, data)
+        return True
+
+    def put_many(self, files: Iterable[tuple[str, bytes]]) -> int:
+        todo, written = iter(files), 0
+        with self._guard:
+            for first in todo:
+                written += self._put_batch(itertools.chain([first], todo))
+        return written
+
+    def _put_batch(self, files: Iterator[tuple[str, bytes]]) -> int:
+        """Upload as much as one session is to hold, and commit it if it is full."""
+        written = 0
+        for (path, data), future in in_window(
+            self._one_session(files),
+            lambda file: submit(self._sending(*file)),
+            lambda file: len(file[1]),
+            at_once=self._limits.at_once,
+            in_flight=self._limits.in_flight,
+        ):
+            self._check_upload(path, *future.result())
+            self._uploaded += len(data)
+            written += 1
+        if self._uploaded >= _SESSION_BYTES:
+            self._commit("")
+        return written
+
+    def _one_session(self, files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        size = self._uploaded
+        for path, data in files:
+            yield path, data
+            size += len(data)
+            if size >= _SESSION_BYTES:
+                return
+
+    def exists_many(self, paths: Iterable[str]) -> set[str]:
+        found = set()
+        for path, future in in_window(
+            paths,
+            lambda path: submit(self._client.exists(check_path(path))),
+            lambda path: 1,
+            at_once=self._limits.at_once,
+            in_flight=self._limits.at_once,
+        ):
+            if future.result():
+                found.add(path)
+        return found
+
+    def listing(self, prefix: str = "") -> Iterator[Entry]:
+        raise Unsupported(
+            f"a web server shows no list of its files: {self.name}",
+            cache=self.name,
+            help="run this where the cache's folder or bucket is",
+        )
+
+    def delete(self, path: str) -> bool:
+        raise Unsupported(
+            f"nothing can be removed over the web: {self.name}",
+            cache=self.name,
+            help="run this where the cache's folder or bucket is",
+        )
+
+    def tidy(self, older_than: float) -> int:
+        return 0
+
+    def close(self) -> None:
+        run(self._client.close())
+
+    # Uploading.
+
+    async def _sending(self, path: str, data: bytes) -> tuple[int, bytes]:
+        return await self._client.upload("PUT", f"u/{self._session}/{check_path(path)}", bytes(data))
+
+    def _commit(self, path: str, data: bytes = b"") -> None:
+        """Have the session verified. `path` and `data` are the head that it ends with, if it has one."""
+        session, self._session, self._uploaded = self._session, os.urandom(16).hex(), 0
+        status, body = run(self._client.upload("POST", f"u/{session}/commit", b""))
+        if status == 404 and path and self._says(path, data):
+            return  # an earlier try had its answer lost on the way
+        self._check_upload(path or "commit", status, body)
+
+    def _says(self, path: str, data: bytes) -> bool:
+        try:
+            return self.get(path, limit=len(data)) == data
+        except CacheError:
+            return False
+
+    def _check_upload(self, path: str, status: int, body: bytes) -> None:
+        if 200 <= status < 300:
+            return
+        name, found = self.name, shown(f"status {status}: {_reason(body)}" if body else f"status {status}")
+        match status:
+            case 401 | 403 | 407:
+                raise CacheDenied(
+                    f"the cache {name} takes no uploads from us",
+                    cache=name,
+                    path=path,
+                    found=found,
+                    expected="a token that may write",
+                    help="put the token that the cache's keeper gave you into KILN_CACHE_TOKEN",
+                )
+            case 404 | 405 | 501:
+                raise Unsupported(
+                    f"the server of the cache {name} takes no uploads",
+                    cache=name,
+                    path=path,
+                    found=found,
+                    expected="kiln cache serve",
+                    help="push to the folder or bucket behind it, or run kiln cache serve there",
+                )
+            case 409:
+                raise Conflict(
+                    f"another upload to {name} was committed meanwhile", cache=name, path=path, found=found
+                )
+            case _ if 400 <= status < 500:
+                raise UploadRefused(f"the cache {name} did not admit {path}", cache=name, path=path, found=found)
+        raise CacheDown(f"the cache {name} failed over an upload", cache=name, path=path, found=found)
+
+
+def _answers(fetch: Fetch, future: Future[bytes]) -> Iterator[Answer]:
+    try:
+        data = future.result()
+    except CacheError as error:
+        for request in fetch.answers:
+            yield request, error
+    else:
+        yield from fetch.take_apart(data)
+
+
+def _reason(body: bytes) -> str:
+    """What the server says of its refusal: rule and message of its JSON, or the body as it is."""
+    import json
+
+    try:
+        found = json.loads(body)
+        return f"{found['rule']}: {found['message']}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def _checked(url: str) -> str:
+    """The address of a cache on the web, in one spelling. Raises BadCacheAddress."""
+    try:
+        parts = urlsplit(url)
+        good = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good, parts = None, urlsplit("")
+    if parts.username is not None or parts.password is not None:
+        raise BadCacheAddress(
+            "an address of a cache must not hold a user or a password",
+            expected="they come from ~/.netrc or the environment",
+            help="remove them from the address, and change the password: it may have been seen",
+        )
+    if not good or parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
+        raise BadCacheAddress("not the address of a cache", found=shown(repr(url)), expected="https://host/path")
+    path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{path}"
