@@ -43,6 +43,8 @@ _EXACT = {
     "K0656": Exit.USAGE,
     "K0657": Exit.MACHINE,
     "K0659": Exit.USAGE,
+    "K0680": Exit.USAGE,
+    "K0681": Exit.USAGE,
     "K0701": Exit.USAGE,
     "K0702": Exit.USAGE,
     "K0703": Exit.HASH,

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -153,7 +152,7 @@ def _append(path: str, token: Token) -> None:
         with open(path, encoding="ascii") as file:
             text = file.read()
     except FileNotFoundError:
-        text = f"# right  SHA-256 of the token  name  [expires=DATE]   begun {time.strftime('%Y-%m-%d', time.gmtime())}\n"
+        text = "# right  SHA-256 of the token  name  [expires=DATE]\n"
     text = text if text.endswith("\n") or not text else f"{text}\n"
     made = text + format_tokens([token])
     parse_tokens(made, path)

@@ -19,6 +19,7 @@ _FOLDERS = (
     "kiln.store.codes",
     "kiln.store.provenance.codes",
     "kiln.store.cache.codes",
+    "kiln.serve.codes",
     "kiln.codes",
 )
 
