@@ -22,6 +22,7 @@ ARCHIVE = Table(b"b", "archive")
 STAT = Table(b"c", "stat")
 USED = Table(b"d", "used")
 NEGATIVE = Table(b"e", "negative")
+CHUNKS = Table(b"f", "chunks")
 _FIRST_MAP = 8 << 20
 _LIMIT = 1.0
 """Seconds to wait for another writer before doing without."""

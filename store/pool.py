@@ -80,6 +80,10 @@ class Pool:
         digits = node.digest.hex()
         return f"{self._root}/{digits[:2]}/{digits[2:]}{'x' if node.executable else ''}"
 
+    def has(self, entry: str) -> bool:
+        """Whether an entry is there."""
+        return os.path.isfile(entry)
+
     def _add(self, physical: str, path: bytes, node: FileNode) -> None:
         entry = self.entry(node)
         if os.path.lexists(entry):

@@ -1,0 +1,443 @@
+"""Reading one cache: its heads, its index, and where things lie. No byte of a record is believed here.
+
+    card, heads ──signature, name, version, expiry──► segments ──footers──► rows by key ──► claims, places …
+
+Everything is asked in bulk: one question costs two answers of the cache at most, however many keys it has, and rows
+that came with a frame are kept. Whoever asks a table again and again (a graph is walked, say) is given the whole
+table after the third time, as long as it is small, so that depth costs no round trips.
+
+Heads are read of the keys that the policy would believe in this cache, and of no others: whose word does not count
+may not say what the cache holds. A head that is older than one that was seen before, or has expired, is refused,
+and named. What a segment says is verified by whoever takes it: signatures, then digests.
+
+One that is down is found out once: what it raises then is raised again, without another attempt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+import msgpack
+
+from kiln.store.cache.backend import Backend, Request
+from kiln.store.cache.card import CARD_PATH, MAX_CARD, decode_card
+from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing
+from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head
+from kiln.store.cache.objectrecord import ObjectRecord, decode_record
+from kiln.store.cache.pack import Frame, Place, cut, open_frame
+from kiln.store.cache.rows import (
+    CLAIMS,
+    ENVELOPES,
+    OBJECTS,
+    RESOLUTIONS,
+    TARGETS,
+    ClaimRow,
+    ObjectRow,
+    TargetRow,
+    decode_claims,
+    decode_envelope,
+    decode_object,
+    decode_resolutions,
+    decode_target,
+)
+from kiln.store.cache.segment import SegmentFrame, SegmentIndex, decode_index, open_rows, read_segment
+from kiln.store.digest import Digest, DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest, blob_digest
+from kiln.store.errors import Damaged, StoreError
+from kiln.store.provenance.keys import KeyId, PublicKey
+from kiln.store.provenance.trust import Policy
+from kiln.store.records import Resolution
+
+_WHOLE_SEGMENT = 256 << 10
+"""A segment of at most so many bytes is asked for whole: its footer alone would cost a round trip more."""
+_WHOLE_TABLE = 16 << 20
+_ROUNDS = 3
+_KEPT_ROWS = 96 << 20
+"""Unpacked bytes of rows that are kept."""
+_KEPT_RECORDS = 48 << 20
+D = TypeVar("D", bound=Digest)
+V = TypeVar("V")
+K = TypeVar("K")
+
+
+class Seen:
+    """The newest version of each head that was seen. The base class remembers nothing."""
+
+    def newest(self, url: str, keyid: KeyId) -> int:
+        return 0
+
+    def note(self, url: str, keyid: KeyId, version: int) -> None:
+        pass
+
+
+class _Table(NamedTuple):
+    """A segment that is in force: its index, and the frames of it that have come."""
+
+    entry: SegmentEntry
+    footer: SegmentIndex
+    frames: dict[int, dict[bytes, bytes]]
+    """The rows of a frame by its offset."""
+
+
+class CacheReader:
+    """One cache. Its methods may be called from any thread; each raises CacheDown, CacheDenied, CacheLied."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        policy: Policy,
+        *,
+        seen: Seen | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.backend = backend
+        self._policy = policy
+        self._seen = seen or Seen()
+        self._warn = warn
+        self._guard = threading.RLock()
+        self._tables: list[_Table] | None = None  # guarded by _guard, as what it holds
+        self._rounds: dict[bytes, int] = {}
+        self._kept = 0
+        self._records: dict[ObjectId, bytes] = {}
+        self._record_bytes = 0
+        self._down: CacheError | None = None
+        self._told: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    @property
+    def url(self) -> str:
+        return self.backend.url
+
+    # What the index says.
+
+    def resolutions(self, drvs: Iterable[DrvDigest]) -> dict[DrvDigest, list[Resolution]]:
+        """Every resolution of these derivations that trusted uploaders list. No signature has been checked."""
+        found = self._decoded(RESOLUTIONS, drvs, lambda drv, data: decode_resolutions(drv, data).resolutions)
+        return {drv: list(dict.fromkeys(item for row in rows for item in row)) for drv, rows in found.items()}
+
+    def standings(self, drvs: Iterable[DrvDigest]) -> dict[DrvDigest, list[EnvelopeDigest]]:
+        """The envelopes that bind commits to these derivations."""
+        found = self._decoded(RESOLUTIONS, drvs, lambda drv, data: decode_resolutions(drv, data).standings)
+        return {drv: list(dict.fromkeys(item for row in rows for item in row)) for drv, rows in found.items()}
+
+    def claims(self, resolved: Iterable[ResolvedDigest]) -> dict[ResolvedDigest, list[ClaimRow]]:
+        """Every claim about these derivations, with the witnesses under it. No signature has been checked."""
+        found = self._decoded(CLAIMS, resolved, decode_claims)
+        return {item: [row for value in rows for row in value] for item, rows in found.items()}
+
+    def objects(self, ids: Iterable[ObjectId]) -> dict[ObjectId, ObjectRow]:
+        """The objects of these that the cache says it has."""
+        return {item: rows[0] for item, rows in self._decoded(OBJECTS, ids, _plain(decode_object)).items()}
+
+    def prefetch(self, drvs: Iterable[DrvDigest]) -> None:
+        """Have at hand what will be asked of these derivations: resolutions, claims, where their results lie.
+
+        Records are looked into for where to look on, and for nothing else.
+        """
+        rows = self._rows(RESOLUTIONS, {RESOLUTIONS + drv for drv in drvs})
+        resolved = {item for values in rows.values() for value in values for item in _resolved_in(value)}
+        claims = self._rows(CLAIMS, {CLAIMS + item for item in resolved})
+        made = {item for values in claims.values() for value in values for item in _objects_in(value)}
+        self._rows(OBJECTS, {OBJECTS + item for item in made})
+
+    def targets(self, ids: Iterable[ObjectId]) -> dict[ObjectId, TargetRow]:
+        """Those of these objects that were pushed for their own sake: the row names the whole closure."""
+        return {item: rows[0] for item, rows in self._decoded(TARGETS, ids, _plain(decode_target)).items()}
+
+    def records(self, rows: Mapping[ObjectId, ObjectRow]) -> dict[ObjectId, ObjectRecord]:
+        """The object records at these places, each proven to be about its object; bad ones are left out."""
+        found: dict[ObjectId, ObjectRecord] = {}
+        with self._guard:
+            raw = {item: self._records[item] for item in rows if item in self._records}
+        for item, data in itertools.chain(
+            raw.items(), self.read({item: row.record for item, row in rows.items() if item not in raw})
+        ):
+            try:
+                found[item] = decode_record(item, data)
+            except StoreError as error:
+                self.tell(f"{self.name}: the record of {item.short} is not one ({error.message}); passed over")
+                continue
+            self._keep_record(item, data)
+        return found
+
+    def _keep_record(self, item: ObjectId, data: bytes) -> None:
+        """Records are wanted twice: for what an object refers to, and for where its bytes lie."""
+        with self._guard:
+            if item not in self._records and self._record_bytes + len(data) <= _KEPT_RECORDS:
+                self._records[item] = data
+                self._record_bytes += len(data)
+
+    def envelopes(self, digests: Iterable[EnvelopeDigest]) -> dict[EnvelopeDigest, bytes]:
+        """Those of these envelopes that the cache has, each with its digest's bytes. No signature is checked."""
+        places = self._decoded(ENVELOPES, digests, _plain(decode_envelope))
+        found: dict[EnvelopeDigest, bytes] = {}
+        for digest, data in self.read({digest: rows[0] for digest, rows in places.items()}):
+            if bytes(blob_digest(data)) == digest:
+                found[digest] = data
+            else:
+                self.tell(f"{self.name}: the envelope {digest.short} is another; passed over")
+        return found
+
+    def read(self, places: Mapping[K, Place]) -> Iterator[tuple[K, bytes]]:
+        """What lies at these places, as its frames come; what can't be had is left out."""
+        waiting: dict[Frame, list[K]] = {}
+        lacking: dict[K, int] = {}
+        for name, place in places.items():
+            frames = {piece.frame for piece in place}
+            lacking[name] = len(frames)
+            for frame in frames:
+                waiting.setdefault(frame, []).append(name)
+        kept: dict[Frame, bytes] = {}
+        users = {frame: len(names) for frame, names in waiting.items()}
+        requests = {Request(frame.path, frame.offset, frame.stored): frame for frame in sorted(waiting)}
+        for request, data in self.fetch(requests):
+            frame = requests[request]
+            try:
+                kept[frame] = open_frame(frame, data)
+            except StoreError as error:
+                self.tell(f"{self.name}: {error.message} ({frame.path}); passed over")
+                continue
+            for name in waiting[frame]:
+                lacking[name] -= 1
+                if not lacking[name]:
+                    yield name, cut(places[name], kept)
+                    for used in {piece.frame for piece in places[name]}:
+                        users[used] -= 1
+                        if not users[used]:
+                            kept.pop(used, None)
+
+    def fetch(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes]]:
+        """Many pieces of files, as they come; what is missing or wrong is left out, with a warning once."""
+        self._check_up()
+        for request, answer in self.backend.get_many(requests):
+            if isinstance(answer, CacheError):
+                self._failed(answer)
+            else:
+                yield request, answer
+
+    # Heads and segments.
+
+    def open(self) -> None:
+        """Read the heads and the footers of their segments, once."""
+        with self._guard:
+            self._check_up()
+            if self._tables is None:
+                try:
+                    self._tables = self._open_segments(self._heads())
+                except CacheError as error:
+                    self._down = error
+                    raise
+
+    def _heads(self) -> list[Head]:
+        keys = self._speakers()
+        wanted = {Request(head_path(key.keyid), None, MAX_HEAD): key for key in keys}
+        card = Request(CARD_PATH, None, MAX_CARD)
+        answers = dict(self.backend.get_many([card, *wanted]))
+        front = answers[card]
+        if isinstance(front, Missing):
+            raise CacheLied(
+                f"{self.name} is no cache: it has no {CARD_PATH}",
+                cache=self.name,
+                path=CARD_PATH,
+                found=self.url,
+                help="kiln cache push makes one; kiln cache list shows the addresses you use",
+            )
+        if isinstance(front, CacheError):
+            raise front
+        try:
+            name = decode_card(front).name
+        except StoreError as error:
+            raise CacheLied(
+                f"{self.name}: its card can't be read: {error.message}", cache=self.name, path=CARD_PATH
+            ) from error
+        heads = []
+        for request, key in wanted.items():
+            head = self._head(answers[request], key, name)
+            if head is not None:
+                heads.append(head)
+        return heads
+
+    def _speakers(self) -> list[PublicKey]:
+        """The keys whose heads are read: those whose word would count in this cache."""
+        return [item.key for item in self._policy.by_id.values() if item.caches is None or self.name in item.caches]
+
+    def _head(self, answer: bytes | CacheError, key: PublicKey, name: str) -> Head | None:
+        match answer:
+            case Missing():
+                return None
+            case CacheDown() | CacheDenied():
+                raise answer
+            case CacheError():
+                self.tell(f"{answer.message}; passed over")
+                return None
+        try:
+            head = open_head(answer, key, name)
+        except StoreError as error:
+            self.tell(f"{self.name}: the head of {key.short} is refused: {error.message}")
+            return None
+        newest = self._seen.newest(self.url, key.keyid)
+        if head.version < newest:
+            self.tell(
+                f"{self.name}: the head of {key.short} is older than one that was seen before "
+                f"(version {head.version}, seen {newest}): a rollback; it is refused"
+            )
+            return None
+        if head.expires < time.time():
+            self.tell(
+                f"{self.name}: the head of {key.short} has expired on {_day(head.expires)}: the cache may be frozen, "
+                "or nothing was pushed for long; it is refused"
+            )
+            return None
+        self._seen.note(self.url, key.keyid, head.version)
+        return head
+
+    def _open_segments(self, heads: Iterable[Head]) -> list[_Table]:
+        entries = list(dict.fromkeys(entry for head in heads for entry in head.segments))
+        requests = {_opening(entry): entry for entry in entries}
+        tables: dict[SegmentEntry, _Table] = {}
+        for request, answer in self.backend.get_many(requests):
+            entry = requests[request]
+            if isinstance(answer, CacheDown | CacheDenied):
+                raise answer
+            try:
+                if isinstance(answer, CacheError):
+                    raise answer
+                tables[entry] = _open_table(entry, answer)
+            except StoreError as error:
+                self.tell(f"{self.name}: a part of its index can't be used: {error.message} ({entry.path})")
+        return [tables[entry] for entry in entries if entry in tables]
+
+    # Rows.
+
+    def _decoded(self, table: bytes, digests: Iterable[D], decode: Callable[[D, bytes], V]) -> dict[D, list[V]]:
+        wanted = {table + digest: digest for digest in digests}
+        found: dict[D, list[V]] = {}
+        for key, values in self._rows(table, wanted).items():
+            for value in values:
+                try:
+                    found.setdefault(wanted[key], []).append(decode(wanted[key], value))
+                except Damaged as error:
+                    self.tell(f"{self.name}: a row of its index is refused: {error.message}")
+        return {item: rows for item, rows in found.items() if rows}
+
+    def _rows(self, table: bytes, keys: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+        """For each key that is there its rows, those of newer segments first."""
+        wanted = set(keys)
+        if not wanted:
+            return {}
+        with self._guard:
+            self.open()
+            assert self._tables is not None
+            self._load(table, wanted)
+            found: dict[bytes, list[bytes]] = {}
+            for part in self._tables:
+                for frame in part.footer.frames_of(wanted):
+                    rows = part.frames.get(frame.offset, {})
+                    for key in _both(wanted, rows):
+                        found.setdefault(key, []).append(rows[key])
+            return found
+
+    def _load(self, table: bytes, keys: set[bytes]) -> None:
+        """Fetch the frames that these keys stand in; the whole table, if it is asked for again and again."""
+        assert self._tables is not None
+        if self._kept > _KEPT_ROWS:
+            for part in self._tables:
+                part.frames.clear()
+            self._kept = 0
+        missing = [(part, frame) for part in self._tables for frame in _lacking(part, part.footer.frames_of(keys))]
+        if not missing:
+            return
+        self._rounds[table] = self._rounds.get(table, 0) + 1
+        if self._rounds[table] >= _ROUNDS:
+            whole = [
+                (part, frame) for part in self._tables for frame in _lacking(part, part.footer.frames_of_table(table))
+            ]
+            if sum(frame.stored for _, frame in whole) <= _WHOLE_TABLE:
+                missing = whole
+        requests = {Request(part.entry.path, frame.offset, frame.stored): (part, frame) for part, frame in missing}
+        for request, data in self.fetch(requests):
+            part, frame = requests[request]
+            try:
+                part.frames[frame.offset] = open_rows(frame, data)
+                self._kept += frame.size
+            except StoreError as error:
+                self.tell(f"{self.name}: a part of its index can't be used: {error.message} ({part.entry.path})")
+
+    # Failures.
+
+    def _check_up(self) -> None:
+        if self._down is not None:
+            raise self._down
+
+    def _failed(self, error: CacheError) -> None:
+        if isinstance(error, CacheDown | CacheDenied):
+            self._down = error
+            raise error
+        self.tell(f"{error.message}; passed over")
+
+    def tell(self, text: str) -> None:
+        """Warn of something that is wrong with the cache, once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._warn(text)
+
+
+def _opening(entry: SegmentEntry) -> Request:
+    if entry.size <= _WHOLE_SEGMENT:
+        return Request(entry.path, None, entry.size)
+    return Request(entry.path, entry.footer_offset, entry.footer_size)
+
+
+def _open_table(entry: SegmentEntry, data: bytes) -> _Table:
+    """Raises Damaged."""
+    if entry.size <= _WHOLE_SEGMENT:
+        index, rows = read_segment(entry.digest, data)
+        part = _Table(entry, index, {})
+        names = iter(rows.items())
+        for frame in index.frames:
+            part.frames[frame.offset] = dict(next(names) for _ in range(frame.rows))
+        return part
+    if blob_digest(data) != entry.footer_digest:
+        raise Damaged("the end of a segment is not what its head names")
+    return _Table(entry, decode_index(data), {})
+
+
+def _lacking(part: _Table, frames: Iterable[SegmentFrame]) -> list[SegmentFrame]:
+    return [frame for frame in frames if frame.offset not in part.frames]
+
+
+def _both(wanted: set[bytes], rows: Mapping[bytes, bytes]) -> list[bytes]:
+    if len(wanted) < len(rows):
+        return [key for key in wanted if key in rows]
+    return [key for key in rows if key in wanted]
+
+
+def _resolved_in(row: bytes) -> Iterator[bytes]:
+    with suppress(ValueError, TypeError, IndexError):
+        for record in msgpack.unpackb(row)[0]:
+            resolved = msgpack.unpackb(msgpack.unpackb(record)[1])[2]
+            if isinstance(resolved, bytes):
+                yield resolved
+
+
+def _objects_in(row: bytes) -> Iterator[bytes]:
+    with suppress(ValueError, TypeError, IndexError):
+        for claim, _ in msgpack.unpackb(row):
+            made = msgpack.unpackb(claim)[3]
+            if isinstance(made, bytes):
+                yield made
+
+
+def _plain(decode: Callable[[bytes], V]) -> Callable[[Digest, bytes], V]:
+    return lambda _, data: decode(data)
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
