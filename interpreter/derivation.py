@@ -257,7 +257,7 @@ def derivation(
     Templates refer to `inputs` and `outputs` by their place in the iterables given here.
     """
     given, made = list(inputs), list(outputs)
-    ordered = sorted(set(given), key=_input_bytes)
+    ordered = sorted(set(given), key=input_bytes)
     sorted_outputs = sorted(made, key=lambda spec: spec.name)
     input_places = [ordered.index(item) for item in given] if len(given) < 16 else _places(given, ordered)
     input_refs = [InputRef(place) for place in input_places]
@@ -315,10 +315,10 @@ def encode(drv: Derivation) -> bytes:
             builder,
             [[key, _parts(value)] for key, value in drv.env],
             [_input(item) for item in drv.inputs],
-            [[str(spec.name), spec.kind, int(spec.self_refs)] for spec in drv.outputs],
-            list(drv.sandbox),
+            [(spec.name, spec.kind, spec.self_refs) for spec in drv.outputs],
+            drv.sandbox,
             [[key, _parts(value)] for key, value in drv.links],
-            list(drv.secrets),
+            drv.secrets,
         ]
     )
     return packed
@@ -408,17 +408,18 @@ def _places(given: list[Input], ordered: list[Input]) -> list[int]:
     return [at[item] for item in given]
 
 
-def _parts(template: Template) -> list[object]:
+def _parts(template: Template) -> Sequence[object]:
+    if len(template) == 1 and type(template[0]) is str:
+        return template
     return [part if type(part) is str else [0 if type(part) is InputRef else 1, part[0]] for part in template]
 
 
-def _input(item: Input) -> list[object]:
-    if type(item) is DrvOutput:
-        return [0, bytes(item.drv), str(item.output)]
-    return [1, bytes(item[0]), item[1]]
+def _input(item: Input) -> tuple[object, ...]:
+    return (0 if type(item) is DrvOutput else 1, *item)
 
 
-def _input_bytes(item: Input) -> bytes:
+def input_bytes(item: Input) -> bytes:
+    """What inputs are sorted by."""
     packed: bytes = msgpack.packb(_input(item))
     return packed
 

@@ -11,8 +11,8 @@ nothing else, so that the graph is the same in whatever order values are demande
 
 from __future__ import annotations
 
+import functools
 import os.path
-import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -20,23 +20,13 @@ from kiln.interpreter.derivation import (
     AMOUNTS,
     MOST_PROCESSES,
     BuildStep,
-    Builtin,
-    Derivation,
-    DrvOutput,
     FetchStep,
-    Input,
-    InputRef,
     Limits,
     OutputKind,
-    OutputRef,
     OutputSpec,
-    Part,
-    Program,
     SelfRefs,
     SourceObject,
     Step,
-    Template,
-    derivation,
     drv_digest,
     fixed_digest,
 )
@@ -50,6 +40,7 @@ from kiln.interpreter.evaluate.mistakes import (
     SourceUnreadable,
 )
 from kiln.interpreter.evaluate.packages import LIBRARY_CODE, Buildable, Drv, Fetch, Pkg, Plan, Site, Source, title
+from kiln.interpreter.evaluate.templates import Inputs, derivation_of, mentioned
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, record_maker
 from kiln.store.digest import DrvDigest
 from kiln.store.errors import BadName, StoreError
@@ -58,8 +49,6 @@ from kiln.store.paths import OutputName, check_name
 Origin: TypeAlias = DrvDigest | SourceObject
 Position: TypeAlias = tuple[str, int, int]
 """(file, line, column), as messages show them."""
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def store_name(name: str, what: str) -> str:
@@ -94,6 +83,7 @@ def _plan_spec(own: Drv, spec: Record) -> Plan:
     )
 
 
+@functools.lru_cache(256)
 def _output(label: str, con: str, policy: SelfRefs) -> OutputSpec:
     try:
         name = OutputName.parse(label)
@@ -117,16 +107,23 @@ def _program(package: str, program: str | Text) -> str | Text:
 
 
 def _limits(package: str, given: Record) -> Limits:
-    limits = Limits(**{name: getattr(given, f"{name}_") for name in (*AMOUNTS, "exclusive")})
+    limits, problem = _judged(tuple(given.items()))
+    if problem is not None:
+        raise Failure(BadCommand(package, *problem))
+    return limits
+
+
+@functools.lru_cache(64)
+def _judged(given: tuple[tuple[str, int], ...]) -> tuple[Limits, tuple[str, str] | None]:
+    """The limits, and what is wrong with them with the help for it."""
+    limits = Limits(**dict(given))  # type: ignore[arg-type]
     for label, value in ((name, getattr(limits, name)) for name in AMOUNTS):
         if value < 0 or (value == 0 and label not in ("memory", "disk")):
-            raise Failure(BadCommand(package, f"its limit `{label}` is {value}", "give a number above 0"))
+            return limits, (f"its limit `{label}` is {value}", "give a number above 0")
     if limits.processes > MOST_PROCESSES:
         found = f"its limit `processes` is {limits.processes}"
-        raise Failure(
-            BadCommand(package, found, f"give at most {MOST_PROCESSES}, which is what every build may have")
-        )
-    return limits
+        return limits, (found, f"give at most {MOST_PROCESSES}, which is what every build may have")
+    return limits, None
 
 
 class Resolver:
@@ -140,6 +137,7 @@ class Resolver:
         self._places: dict[DrvDigest, Position] = {}
         """Where each step's package was made; of several places the first in their own order."""
         self._sources: dict[object, SourceObject] = {}
+        self._inputs = Inputs()
 
     def origin(self, root: Buildable) -> Origin:
         """Where the outputs of `root` come from. Raises Failure."""
@@ -175,7 +173,8 @@ class Resolver:
             match owner:
                 case Drv():
                     plan = owner.plan = owner.make_plan(owner)
-                    return iter(_mentioned(plan, owner))
+                    owner.mentions = mentioned(plan, owner)
+                    return iter([part.owner for part in owner.mentions])
                 case Pkg():
                     check_captures(owner.recipe)
                     made = owner.drv = owner.build(owner.recipe)
@@ -209,7 +208,7 @@ class Resolver:
         assert plan is not None
         if plan.builder == ("verify", 1):
             plan = plan._replace(outputs=(OutputSpec(OutputName("out"), self._kind_of_first(plan)),))
-        made = _Templates(drv, plan).derivation()
+        made = derivation_of(drv, plan, drv.mentions, self._inputs)
         digest = drv_digest(made)
         known = self.graph.get(digest)
         limits = plan.limits
@@ -288,106 +287,3 @@ def _needs_itself(path: list[Buildable], again: Buildable) -> NeedsItself:
         if not names or names[-1] != name or (owner is again and len(names) == 1):
             names.append(name)
     return NeedsItself(tuple(names))
-
-
-def _texts(plan: Plan) -> Iterator[str | Text]:
-    if type(plan.builder) is not tuple:
-        yield plan.builder  # type: ignore[misc]
-    yield from plan.args
-    for _, value in plan.env:
-        yield value
-    for _, value in plan.links:
-        yield value
-
-
-def _mentioned(plan: Plan, own: Drv) -> list[Buildable]:
-    """Whose outputs the plan's texts mention, each once, in their order, itself left out."""
-    found: dict[Buildable, None] = {}
-    for text in _texts(plan):
-        if type(text) is Text:
-            for part in text.parts:
-                if type(part) is OutValue and part.owner is not own:
-                    found[part.owner] = None
-    return list(found)
-
-
-class _Templates:
-    """Turns a plan, all of whose inputs have their origins, into a derivation."""
-
-    def __init__(self, own: Drv, plan: Plan) -> None:
-        self.own = own
-        self.plan = plan
-        self.inputs: dict[Input, int] = {}
-        self.outputs: dict[str, int] = {spec.name: place for place, spec in enumerate(plan.outputs)}
-
-    def derivation(self) -> Derivation:
-        plan = self.plan
-        args = tuple([self._template(text) for text in plan.args])
-        builder: Program | Builtin
-        if type(plan.builder) is tuple:
-            builder = Builtin(plan.builder[0], plan.builder[1], args)
-        else:
-            builder = Program(self._template(plan.builder), args)  # type: ignore[arg-type]
-        for name, _ in plan.env:
-            if _VARIABLE.fullmatch(name) is None:
-                raise Failure(
-                    BadCommand(plan.name, f"its environment has a variable `{name}`", "use letters, digits and _")
-                )
-        for path, _ in plan.links:
-            self._check_link(path)
-        env = {name: self._template(text) for name, text in plan.env}
-        links = {path: self._template(text) for path, text in plan.links}
-        return derivation(
-            name=plan.name,
-            builder=builder,
-            inputs=self.inputs,
-            outputs=plan.outputs,
-            env=env,
-            links=links,
-            secrets=plan.secrets,
-        )
-
-    def _check_link(self, path: str) -> None:
-        parts = path.split("/")
-        if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]) or "\0" in path:
-            raise Failure(
-                BadCommand(self.plan.name, f"its link `{path}` is no absolute path", 'write it like "/bin/sh"')
-            )
-
-    def _template(self, text: str | Text) -> Template:
-        if type(text) is str:
-            self._check(text)
-            return (text,) if text else ()
-        parts: list[Part] = []
-        for part in text.parts:  # type: ignore[union-attr]
-            if type(part) is str:
-                self._check(part)
-                parts.append(part)
-                continue
-            assert isinstance(part, OutValue)
-            if part.owner is self.own:
-                parts.append(OutputRef(self.outputs[part.output]))
-            else:
-                parts.append(InputRef(self.inputs.setdefault(_input(part), len(self.inputs))))
-            if part.sub:
-                parts.append("/" + part.sub)
-        return tuple(parts)
-
-    def _check(self, text: str) -> None:
-        if "\0" in text:
-            raise Failure(BadCommand(self.plan.name, "a text has a NUL character in it", "take it out"))
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise Failure(
-                    BadCommand(self.plan.name, "a text has half of a surrogate pair in it", "take it out")
-                ) from None
-
-
-def _input(part: OutValue) -> Input:
-    origin = part.owner.origin
-    if isinstance(origin, SourceObject):
-        return origin
-    assert origin is not None
-    return DrvOutput(origin, OutputName(part.output))

@@ -58,6 +58,7 @@ class Plan(NamedTuple):
     """A program, or a builtin's name and version."""
     args: tuple[str | Text, ...]
     env: tuple[tuple[str, str | Text], ...]
+    """Sorted, as links and secrets are."""
     links: tuple[tuple[str, str | Text], ...]
     outputs: tuple[OutputSpec, ...]
     limits: Limits
@@ -91,13 +92,15 @@ class Buildable:
 class Drv(Buildable):
     """A derivation. `make_plan` finds what it runs, given itself as the owner of its own outputs."""
 
-    __slots__ = ("make_plan", "name", "plan")
+    __slots__ = ("make_plan", "mentions", "name", "plan")
 
     def __init__(self, name: str, make_plan: Callable[[Drv], Plan]) -> None:
         super().__init__()
         self.name = name
         self.make_plan = make_plan
         self.plan: Plan | None = None
+        self.mentions: tuple[OutValue, ...] = ()
+        """The outputs of others in the plan's texts."""
 
 
 class Pkg(Buildable):
