@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -232,8 +233,8 @@ class Evaluator:
         module = spot.unit.module
         starts = self._lines.get(module.id)
         if starts is None:
-            starts = self._lines[module.id] = [0]
-            starts += [at + 1 for at, char in enumerate(module.text) if char == "\n"]
+            lengths = [len(line) + 1 for line in module.text.split("\n")]
+            starts = self._lines[module.id] = list(itertools.accumulate(lengths, initial=0))
         line = bisect.bisect_right(starts, spot.offset)
         return module.path, line, spot.offset - starts[line - 1] + 1
 
