@@ -43,6 +43,9 @@ _EXACT = {
     "K0656": Exit.USAGE,
     "K0657": Exit.MACHINE,
     "K0659": Exit.USAGE,
+    "K0668": Exit.MACHINE,
+    "K0670": Exit.NOT_REPRODUCIBLE,
+    "K0671": Exit.INCONCLUSIVE,
     "K0680": Exit.USAGE,
     "K0681": Exit.USAGE,
     "K0701": Exit.USAGE,
@@ -52,6 +55,7 @@ _EXACT = {
     "K0705": Exit.BUILD,
     "K0907": Exit.LANGUAGE,
     "K0803": Exit.BUILD,
+    "K0910": Exit.INTERRUPTED,
 }
 _GROUPS = {
     "K01": Exit.LANGUAGE,

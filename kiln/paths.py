@@ -22,5 +22,10 @@ def cache_root() -> str:
 
 
 def config_root() -> str:
-    """The folder of what the user decided: mirrors, trusted keys."""
+    """The folder of what the user decided: mirrors, caches, trusted keys."""
     return os.path.join(_base("XDG_CONFIG_HOME", ".config"), "kiln")
+
+
+def state_root() -> str:
+    """The folder of what Kiln remembers between runs: it can be lost, but is not made again."""
+    return os.path.join(_base("XDG_STATE_HOME", ".local/state"), "kiln")

@@ -1,6 +1,6 @@
-"""What `kiln explain` says of caches: K0652 to K0659 what goes wrong with one, K066x whose word it brings.
+"""What `kiln explain` says of caches: K0652 to K0659 what goes wrong with one, K0665 to K0671 whose word it brings.
 
-K0652 to K0659 are raised by store/cache/errors.py.
+K0660 to K0664 are in store/provenance/codes.py.
 """
 
 from __future__ import annotations
@@ -51,5 +51,48 @@ CODES: dict[str, tuple[str, str]] = {
         "A cache is a folder, or an address such as https://host/path, s3://bucket/path, or another that fsspec"
         " opens. User and password never stand in it. The file `caches` in Kiln's configuration folder has one cache"
         " a line: name, address, options; KILN_CACHES takes the place of the file.",
+    ),
+    "K0665": (
+        "a cache that shows an older state than before",
+        "The signed head of a cache counts its versions, and this machine has seen a later one. Somebody shows an"
+        " old state, perhaps to hide that something was replaced or revoked; or the cache was restored from a"
+        " copy. What it says is not used, and the build goes on without it. Who holds the key mends it by pushing"
+        " once more. If the cache was made anew on purpose, `kiln cache remove` and `kiln cache use` forget what"
+        " was seen.",
+    ),
+    "K0666": (
+        "a cache whose head has expired",
+        "Each push signs a head that is good for a while. This one is older: either nothing was pushed for long,"
+        " or somebody shows an old state for ever. What it says is not used, and the build goes on without it. Who"
+        " holds the key mends it by pushing once more. Look at this machine's clock, too.",
+    ),
+    "K0667": (
+        "a cache that shows two states as one",
+        "Two heads by one key have the same version and say different things. Not everybody is shown the same; or"
+        " two machines push with one key and one of them did not see the other. What it says is not used. Push"
+        " once more; each machine wants a key of its own.",
+    ),
+    "K0668": (
+        "what was seen of caches can't be read",
+        "The file `caches-seen` in Kiln's state folder has a line that this version does not know. Kiln does not"
+        " pass over it, since it may be what tells a rollback. Without the file, everything is seen for the first"
+        " time again.",
+    ),
+    "K0669": (
+        "a key that nobody has confirmed",
+        "`kiln cache use` trusts a cache's key only when you say that you have compared it, with whoever holds"
+        " it, over a way that you trust. A script says so with `--yes --key KEY`, the whole key. Nothing was"
+        " written.",
+    ),
+    "K0670": (
+        "caches disagree about a target",
+        "For the very same resolved derivation, one says that it makes this, another that it makes that. Either"
+        " the build is not reproducible, or somebody replaced its result. `kiln reproduce` tells which: it builds"
+        " again and compares.",
+    ),
+    "K0671": (
+        "nothing to compare a target with",
+        "Fewer than two of the places that were asked say anything of this target, or of the same resolved"
+        " derivation.",
     ),
 }

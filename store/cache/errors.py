@@ -79,6 +79,34 @@ class BadCacheAddress(CacheError):
     code = "K0659"
 
 
+class HeadRolledBack(CacheError):
+    """A head that is older than one that this machine has seen."""
+
+    code = "K0665"
+
+
+class HeadMissing(HeadRolledBack):
+    """No head, where this machine has seen one."""
+
+
+class HeadExpired(CacheError):
+    """A head that its signer has not renewed in time: the cache may be frozen."""
+
+    code = "K0666"
+
+
+class HeadForked(CacheError):
+    """Two heads of one key and one version."""
+
+    code = "K0667"
+
+
+class BadMemory(CacheError):
+    """The file of what was seen of caches does not parse."""
+
+    code = "K0668"
+
+
 Unlistable = Unsupported
 """What `listing` raises where there is no listing."""
 
