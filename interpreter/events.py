@@ -65,6 +65,15 @@ class StepFailed(NamedTuple):
     seconds: float
 
 
+class StepInterrupted(NamedTuple):
+    """Ended before its end, because everything is."""
+
+    drv: DrvDigest
+    name: str
+    kind: StepKind
+    seconds: float
+
+
 class StepSkipped(NamedTuple):
     """Not tried, because `blocked_by` failed."""
 
@@ -78,8 +87,16 @@ class Warned(NamedTuple):
 
 
 Event: TypeAlias = (
-    Planned | StepStarted | StepProgress | LogLine | StepFinished | StepFailed | StepSkipped | Warned
-)  # fmt: skip
+    Planned
+    | StepStarted
+    | StepProgress
+    | LogLine
+    | StepFinished
+    | StepFailed
+    | StepInterrupted
+    | StepSkipped
+    | Warned
+)
 Sink: TypeAlias = Callable[[Event], None]
 
 

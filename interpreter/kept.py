@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from kiln.interpreter.derivation import Derivation, resolved_digest
 from kiln.interpreter.sandbox.errors import BadSpec
+from kiln.interpreter.sandbox.mountpoints import remove_mount_point
 from kiln.interpreter.sandbox.spec import SandboxSpec, decode_spec, encode_spec
 from kiln.store.disk import open_directory
 from kiln.store.tree import remove_tree
@@ -116,6 +117,18 @@ def hold(kept: Kept) -> int:
     descriptor = os.open(os.path.join(kept.folder, _FACTS), os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
+
+
+def release(kept: Kept, held: int) -> None:
+    """Give back what `hold` returned. The last who does removes the mount points that entering a sandbox leaves."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _, path in kept.spec.inputs:
+            remove_mount_point(f"{kept.spec.out_dir}/{path.base}")
+    except BlockingIOError:
+        return
+    finally:
+        os.close(held)
 
 
 def _prune(home: str) -> None:

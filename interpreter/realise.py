@@ -9,6 +9,7 @@ distrusted and the targets are planned again, so that a closure never mixes two 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +32,7 @@ from kiln.interpreter.events import (
     Planned,
     StepFailed,
     StepFinished,
+    StepInterrupted,
     StepKind,
     StepSkipped,
     StepStarted,
@@ -40,7 +42,7 @@ from kiln.interpreter.evidence import digest_of_made
 from kiln.interpreter.ledger import sign_pins
 from kiln.interpreter.making import Made, Making, make
 from kiln.interpreter.plan import Plan, drv_inputs, make_plan
-from kiln.interpreter.schedule import Outcome, Scheduler
+from kiln.interpreter.schedule import Demand, Outcome, Scheduler
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
 
@@ -143,11 +145,24 @@ def _run(workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going:
         plan.todo,
         needs,
         runner.run,
-        lambda drv: "fetch" if isinstance(graph[drv], FetchStep) else "build",
+        lambda drv: demand_of(graph[drv]),
         {"fetch": _FETCHES, "build": workshop.jobs},
+        memory=machine_memory(),
         keep_going=keep_going,
-        interrupt=kill_builds,
+        interrupt=runner.interrupt,
     ).run()
+
+
+def demand_of(step: Step) -> Demand:
+    """What a step takes of the machine while it is made."""
+    if isinstance(step, FetchStep):
+        return Demand("fetch")
+    return Demand("build", step.limits.memory, step.limits.exclusive)
+
+
+def machine_memory() -> int:
+    """Bytes that builds may demand together: nine tenths of what the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10 * 9
 
 
 def kill_builds() -> None:
@@ -167,6 +182,12 @@ class _Runner:
         self._tally = tally
         self._evidence: dict[ObjectId, EnvelopeDigest] = {}
         self._lock = threading.Lock()
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """End what runs; how its steps end is then no failure of theirs."""
+        self._interrupted.set()
+        kill_builds()
 
     def run(self, drv: DrvDigest) -> None:
         step = self._graph[drv]
@@ -175,6 +196,9 @@ class _Runner:
         try:
             made = self._make(step)
         except Exception as error:
+            if self._interrupted.is_set():
+                self._workshop.emit(StepInterrupted(drv, name, kind, time.time() - began))
+                raise
             code = str(getattr(error, "code", "K9999"))
             self._workshop.emit(StepFailed(drv, name, kind, code, str(error), time.time() - began))
             raise

@@ -31,12 +31,12 @@ from kiln.interpreter.derivation import (
     SourceObject,
 )
 from kiln.interpreter.errors import NotReplayable
-from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepStarted
+from kiln.interpreter.events import Planned, StepFailed, StepFinished, StepInterrupted, StepStarted
 from kiln.interpreter.evidence import output_fact
 from kiln.interpreter.making import Making, make
 from kiln.interpreter.realise import kill_builds, recipe_kind
 from kiln.interpreter.recipe import decode_recipe, read_recipe
-from kiln.interpreter.schedule import Scheduler
+from kiln.interpreter.schedule import Demand, Scheduler
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import DrvDigest, EnvelopeDigest
 from kiln.store.paths import OutputName
@@ -180,6 +180,7 @@ class _Runner:
         self._steps = steps
         self._others = others
         self._lock = threading.Lock()
+        self._interrupted = threading.Event()
 
     def run(self) -> Exception | None:
         """Replay everything, as far as results are equal. What stopped it, in the order of the build, or None."""
@@ -189,11 +190,15 @@ class _Runner:
             tuple(self._steps),
             needs,
             self._one,
-            lambda digest: "fetch" if isinstance(self._steps[digest].recipe, Fixed) else "build",
+            lambda digest: Demand("fetch" if isinstance(self._steps[digest].recipe, Fixed) else "build"),
             {"fetch": _FETCHES, "build": self._workshop.jobs},
-            interrupt=kill_builds,
+            interrupt=self._interrupt,
         ).run()
         return next(iter(outcome.failed.values()), None)
+
+    def _interrupt(self) -> None:
+        self._interrupted.set()
+        kill_builds()
 
     def _below(self, step: _Step) -> list[EnvelopeDigest]:
         return [item.envelope for item in step.facts.dependencies if item.envelope is not None]
@@ -206,6 +211,9 @@ class _Runner:
         try:
             replayed = self._replay(step)
         except Exception as error:
+            if self._interrupted.is_set():
+                self._workshop.emit(StepInterrupted(step.key, name, kind, time.time() - began))
+                raise
             code = str(getattr(error, "code", "K9999"))
             self._workshop.emit(StepFailed(step.key, name, kind, code, str(error), time.time() - began))
             raise
@@ -241,8 +249,9 @@ def _limits(facts: Provenance) -> Limits:
     """What the build had, where its statement says so: what took long takes long again."""
     said = facts.limits if isinstance(facts, BuildFacts) else {}
     usual = {name: getattr(USUAL_LIMITS, name) for name in AMOUNTS}
-    found = {name: max(1, said[name]) if name in said else value for name, value in usual.items()}
-    return Limits(**found | {"processes": min(found["processes"], MOST_PROCESSES)})
+    found = (max(1, said[name]) if name in said else value for name, value in usual.items())
+    wall, silence, log, memory, processes, disk = found
+    return Limits(wall, silence, log, memory, min(processes, MOST_PROCESSES), disk)
 
 
 def _quoted(path: str) -> str:

@@ -1,8 +1,15 @@
 """In what order, and how many at once: knows nothing of what the work is.
 
-A job is ready when every job that it needs has succeeded. Of the ready jobs that have a free slot, the one with
-the longest chain above it goes first, so that the critical path is never kept waiting. After a failure nothing
-new is started (or, with `keep_going`, nothing that needs what failed); what runs is waited for.
+A job is ready when every job that it needs has succeeded. Of the ready jobs for which there is room, the one with
+the longest chain above it goes first, so that the critical path is never kept waiting. There is room for a job when
+
+- its class has a free slot,
+- the memory that it demands and that running jobs demand is within the budget; or nothing that demands any runs,
+- no job of its class runs that is exclusive, and, if it is so itself, no job of its class runs at all.
+
+Jobs behind one for which there is no room may go before it, so that slots are not idle, but only OVERTAKING times:
+then nothing of its class is started until it is. After a failure nothing new is started (or, with `keep_going`,
+nothing that needs what failed); what runs is waited for.
 """
 
 from __future__ import annotations
@@ -12,11 +19,21 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 PATIENCE = 10.0
 """Seconds that running jobs have to end after an interrupt."""
+OVERTAKING = 32
+"""How often a job for which there is no room may be overtaken."""
+
+
+class Demand(NamedTuple):
+    """What a job takes while it runs: a slot of a class, bytes of memory, or its class for itself alone."""
+
+    slot: str
+    memory: int = 0
+    exclusive: bool = False
 
 
 @dataclass(slots=True)
@@ -44,18 +61,19 @@ class Scheduler(Generic[K]):
         order: Sequence[K],
         needs: Mapping[K, Sequence[K]],
         work: Callable[[K], None],
-        slot: Callable[[K], str],
+        demand: Callable[[K], Demand],
         slots: Mapping[str, int],
         *,
+        memory: int | None = None,
         keep_going: bool = False,
         interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._interrupt = interrupt
         self._order = list(order)
         self._work = work
-        self._slot = slot
+        self._demand = demand
         self._keep_going = keep_going
-        self._free = dict(slots)
+        self._room = _Room(slots, memory)
         self._height = heights(self._order, needs)
         self._waiting = {job: len(set(needs[job])) for job in self._order}
         self._dependents: dict[K, list[K]] = {job: [] for job in self._order}
@@ -64,6 +82,7 @@ class Scheduler(Generic[K]):
                 self._dependents[needed].append(job)
         self._place = {job: place for place, job in enumerate(self._order)}
         self._ready: dict[str, list[tuple[int, int]]] = {name: [] for name in slots}
+        self._overtaken: dict[K, int] = {}
         self._running = 0
         self._stopping = False
         self._outcome: Outcome[K] = Outcome()
@@ -98,18 +117,34 @@ class Scheduler(Generic[K]):
             self._change.wait(deadline - time.monotonic())
 
     def _push(self, job: K) -> None:
-        heapq.heappush(self._ready[self._slot(job)], (-self._height[job], self._place[job]))
+        heapq.heappush(self._ready[self._demand(job).slot], (-self._height[job], self._place[job]))
 
     def _dispatch(self) -> None:
         """Start what can start; guarded by `_change`."""
         for name, heap in self._ready.items():
-            while heap and self._free[name] > 0 and not self._stopping:
-                job = self._order[heapq.heappop(heap)[1]]
-                self._free[name] -= 1
-                self._running += 1
-                threading.Thread(target=self._one, args=(job, name), daemon=True).start()
+            waiting: list[tuple[int, int]] = []
+            while heap and self._room.free[name] > 0 and not self._stopping:
+                entry = heapq.heappop(heap)
+                job = self._order[entry[1]]
+                demand = self._demand(job)
+                if self._room.has(demand):
+                    self._start(job, demand, waiting)
+                    continue
+                waiting.append(entry)
+                if self._overtaken.get(job, 0) >= OVERTAKING:
+                    break
+            for entry in waiting:
+                heapq.heappush(heap, entry)
 
-    def _one(self, job: K, slot: str) -> None:
+    def _start(self, job: K, demand: Demand, overtaken: list[tuple[int, int]]) -> None:
+        for _, place in overtaken:
+            behind = self._order[place]
+            self._overtaken[behind] = self._overtaken.get(behind, 0) + 1
+        self._room.take(demand)
+        self._running += 1
+        threading.Thread(target=self._one, args=(job, demand), daemon=True).start()
+
+    def _one(self, job: K, demand: Demand) -> None:
         failure: Exception | None = None
         try:
             self._work(job)
@@ -117,7 +152,7 @@ class Scheduler(Generic[K]):
             failure = error
         with self._change:
             self._running -= 1
-            self._free[slot] += 1
+            self._room.give_back(demand)
             if failure is None:
                 self._succeed(job)
             else:
@@ -147,3 +182,33 @@ class Scheduler(Generic[K]):
             {job: failed[job] for job in self._order if job in failed},
             {job: skipped[job] for job in self._order if job in skipped},
         )
+
+
+class _Room:
+    """What running jobs leave free. Guarded by the scheduler's lock."""
+
+    def __init__(self, slots: Mapping[str, int], memory: int | None) -> None:
+        self.free = dict(slots)
+        self._slots = dict(slots)
+        self._budget = memory
+        self._memory = 0
+        self._alone: set[str] = set()
+
+    def has(self, demand: Demand) -> bool:
+        if self.free[demand.slot] <= 0 or demand.slot in self._alone:
+            return False
+        if demand.exclusive and self.free[demand.slot] != self._slots[demand.slot]:
+            return False
+        return self._budget is None or not self._memory or self._memory + demand.memory <= self._budget
+
+    def take(self, demand: Demand) -> None:
+        self.free[demand.slot] -= 1
+        self._memory += demand.memory
+        if demand.exclusive:
+            self._alone.add(demand.slot)
+
+    def give_back(self, demand: Demand) -> None:
+        self.free[demand.slot] += 1
+        self._memory -= demand.memory
+        if demand.exclusive:
+            self._alone.discard(demand.slot)

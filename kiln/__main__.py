@@ -76,10 +76,19 @@ def guarded(command: Callable[[], int], console: Console) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else Exit.USAGE
     except KeyboardInterrupt:
-        console.tell("interrupted: nothing half-done is left behind")
-        return Exit.INTERRUPTED
+        return _interrupted(console)
     except Exception as error:
         return _fail(error, console)
+
+
+def _interrupted(console: Console) -> int:
+    from kiln.commands import current_console
+
+    console = current_console() or console
+    message = "interrupted: nothing half-done is left behind"
+    console.tell(message)
+    console.document(console.command or "error", None, error={"code": "K0910", "message": message})
+    return Exit.INTERRUPTED
 
 
 def _fail(error: Exception, console: Console) -> int:

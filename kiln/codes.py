@@ -37,6 +37,22 @@ CODES: dict[str, tuple[str, str]] = {
         "`kiln fmt --check` and `kiln fmt --diff` found files that `kiln fmt` would change. There is one style "
         "and no option: run `kiln fmt` on them.",
     ),
+    "K0908": (
+        "no failed build is kept",
+        "The tree of a build that fails is kept with a description of its sandbox: the ten newest of the last week. "
+        "Nothing is kept of a build that was given secrets, or where the disk is nearly full.",
+    ),
+    "K0909": (
+        "a failed build's sandbox can't be entered",
+        "`kiln debug` makes the sandbox of a failed build again, from the objects that it was given. They may be "
+        "gone meanwhile, as a kept tree keeps none of them alive; or none of them has a shell, and a program "
+        "has to be named.",
+    ),
+    "K0910": (
+        "interrupted",
+        "Ctrl-C, or a signal that asks to end. Builds that ran are ended with all their processes and leave nothing; "
+        "what was made before is in the store, so that the same command goes on where this one was.",
+    ),
     "K9999": (
         "a bug in Kiln",
         "Kiln ran into something that it should have handled. Nothing in the store is changed by it. Please report "

@@ -22,6 +22,7 @@ from kiln.interpreter.events import (
     Planned,
     StepFailed,
     StepFinished,
+    StepInterrupted,
     StepProgress,
     StepSkipped,
     StepStarted,
@@ -55,7 +56,7 @@ def open_progress(console: Console, mode: str) -> Progress:
     return JsonProgress(console) if mode == "json" else NoProgress(console)
 
 
-def verdict_line(console: Console, event: StepFinished | StepFailed | StepSkipped) -> str:
+def verdict_line(console: Console, event: StepFinished | StepFailed | StepInterrupted | StepSkipped) -> str:
     """`✔ zlib-1.2.13   built   1.2s`."""
     name = escape(event.name)
     match event:
@@ -64,6 +65,8 @@ def verdict_line(console: Console, event: StepFinished | StepFailed | StepSkippe
             return f"{mark} {name:<28} {event.verdict:<10} {event.seconds:.1f}s"
         case StepFailed():
             return f"{console.paint('✘', 'red')} {name:<28} failed     {event.seconds:.1f}s"
+        case StepInterrupted():
+            return f"{console.paint('·', 'dim')} {name:<28} interrupted {event.seconds:.1f}s"
         case StepSkipped():
             return f"{console.paint('·', 'dim')} {name:<28} not tried: {escape(event.blocked_by)} failed"
 
@@ -112,7 +115,7 @@ class PlainProgress:
             case StepStarted():
                 self._names[event.drv] = event.name
                 say(f"⏵ {escape(event.name):<28} {_VERBS[event.kind]}")
-            case StepFinished() | StepFailed() | StepSkipped():
+            case StepFinished() | StepFailed() | StepInterrupted() | StepSkipped():
                 say(verdict_line(self._console, event))
             case LogLine() if self._console.verbose:
                 say(f"  {escape(self._names.get(event.drv, '?'))} │ {_line_text(event.line)}")
@@ -158,7 +161,7 @@ class TerminalProgress:
                     self._live[event.drv].detail = _amount(event)
                 case LogLine() if event.drv in self._live:
                     self._live[event.drv].detail = _line_text(event.line)
-                case StepFinished() | StepFailed():
+                case StepFinished() | StepFailed() | StepInterrupted():
                     self._live.pop(event.drv, None)
                     self._done += isinstance(event, StepFinished)
                     self._failed += isinstance(event, StepFailed)

@@ -28,7 +28,8 @@ COMMANDS: dict[str, str] = {
     "doc": "pages for modules, from their comments and signatures",
     "repl": "a session: declarations and expressions, one by one",
     "show": "what is known of a target: its derivation, its provenance",
-    "log": "the log of a build",
+    "log": "what a builder wrote, also while it writes",
+    "debug": "the sandbox of a build that failed, entered by hand",
     "pin": "pin remote modules, and copy lock files, into kiln.lock",
     "verify": "check hashes, signatures and provenance; build nothing",
     "reproduce": "build again from provenance alone, and compare",
@@ -66,7 +67,7 @@ def dispatch(argv: list[str], console: Console) -> int:
         quick = module.quick_arguments(rest)
         if quick is not None:
             return _run(module, *quick)
-    own, passed = _split(rest) if name == "run" else (rest, [])
+    own, passed = _split(rest) if name in ("run", "debug") else (rest, [])
     args = _parser(name, module).parse_args(_globals_first(own))
     args.passed = passed
     return _run(module, args, _globals_of(args))

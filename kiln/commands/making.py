@@ -29,7 +29,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     items = [target.item for target in asked.wanted]
     wanted = [item for item in items if not isinstance(item, SourceObject)]
     try:
-        with _sink(context, args.trace) as sink:
+        with _ended_by_signals(), _sink(context, args.trace) as sink:
             workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline)
             plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
     except Failed as failed:
@@ -50,6 +50,24 @@ def dry_run(requests: Sequence[Request], context: Context) -> int:
         context.console.result(f"{row['kind']:<8}{row['name']}")
     context.console.document("realise", {"steps": rows})
     return Exit.OK
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """What asks a process to end does what Ctrl-C does, unless somebody (nohup) has it ignored."""
+    import signal
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in asked:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in asked:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from kiln.interpreter.schedule import Outcome, Scheduler, heights
+from kiln.interpreter.schedule import OVERTAKING, Demand, Outcome, Scheduler, heights
 
 NEEDS = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"], "e": []}
 ORDER = ["a", "b", "c", "d", "e"]
@@ -35,7 +35,7 @@ class Work:
 
 
 def run(work: Work, jobs: int = 2, *, keep_going: bool = False) -> Outcome[str]:
-    return Scheduler(ORDER, NEEDS, work, lambda job: "build", {"build": jobs}, keep_going=keep_going).run()
+    return Scheduler(ORDER, NEEDS, work, lambda job: Demand("build"), {"build": jobs}, keep_going=keep_going).run()
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
@@ -73,7 +73,7 @@ def test_keep_going_runs_what_does_not_need_the_failed() -> None:
 
 def test_failures_are_told_in_the_order_of_the_graph() -> None:
     outcome = Scheduler(
-        ["x", "y", "z"], {"x": [], "y": [], "z": []}, Work("x", "y", "z"), lambda job: "build", {"build": 3},
+        ["x", "y", "z"], {"x": [], "y": [], "z": []}, Work("x", "y", "z"), lambda job: Demand("build"), {"build": 3},
         keep_going=True,
     ).run()  # fmt: skip
     assert list(outcome.failed) == ["x", "y", "z"]
@@ -81,7 +81,9 @@ def test_failures_are_told_in_the_order_of_the_graph() -> None:
 
 def test_slots_are_counted_apart() -> None:
     work = Work()
-    Scheduler(ORDER, NEEDS, work, lambda job: "fetch" if job == "e" else "build", {"build": 1, "fetch": 1}).run()
+    Scheduler(
+        ORDER, NEEDS, work, lambda job: Demand("fetch" if job == "e" else "build"), {"build": 1, "fetch": 1}
+    ).run()
     assert sorted(work.done) == ORDER
 
 
@@ -93,8 +95,68 @@ def test_an_interrupt_ends_what_runs_and_is_raised_again() -> None:
         started.append(job)
         signal.raise_signal(signal.SIGINT) if job == "e" else ended.wait(5)
 
-    scheduler = Scheduler(ORDER, NEEDS, work, lambda job: "build", {"build": 2}, interrupt=ended.set)
+    scheduler = Scheduler(ORDER, NEEDS, work, lambda job: Demand("build"), {"build": 2}, interrupt=ended.set)
     with pytest.raises(KeyboardInterrupt):
         scheduler.run()
     assert ended.is_set()
     assert sorted(started) == ["a", "e"], "nothing new was started"
+
+
+class Seen(Work):
+    """Notes also who ran beside whom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: set[str] = set()
+        self.crowd = 0
+        self.beside: dict[str, set[str]] = {}
+
+    def __call__(self, job: str) -> None:
+        with self._lock:
+            self.running.add(job)
+            self.crowd = max(self.crowd, len(self.running - {"x"}))
+            for other in self.running:
+                self.beside.setdefault(other, set()).update(self.running - {other})
+        super().__call__(job)
+        with self._lock:
+            self.running.discard(job)
+
+
+def spread(demands: dict[str, Demand], slots: int, memory: int | None = None) -> Seen:
+    work = Seen()
+    order = list(demands)
+    scheduler = Scheduler(order, dict.fromkeys(order, ()), work, demands.__getitem__, {"build": slots}, memory=memory)
+    assert scheduler.run() == Outcome({}, {})
+    return work
+
+
+def test_memory_is_shared_out() -> None:
+    demands = {name: Demand("build", memory=40) for name in "abcdef"} | {"x": Demand("build")}
+    work = spread(demands, 8, memory=100)
+    assert work.crowd == 2
+    assert sorted(work.done) == sorted(demands)
+
+
+def test_a_demand_beyond_the_budget_runs_when_nothing_else_demands_any() -> None:
+    work = spread({"a": Demand("build", 10), "big": Demand("build", 1000), "b": Demand("build", 10)}, 3, memory=100)
+    assert work.beside.get("big", set()) == set()
+
+
+def test_an_exclusive_job_is_alone() -> None:
+    demands = {name: Demand("build") for name in "abcdef"}
+    work = spread({"a": demands["a"], "alone": Demand("build", exclusive=True), **demands}, 4)
+    assert work.beside["alone"] == set() and work.most == 4
+
+
+def test_a_job_that_does_not_fit_is_not_overtaken_for_ever() -> None:
+    demands = {"first": Demand("build", memory=60), "big": Demand("build", memory=100)}
+    demands |= {f"small{number}": Demand("build", memory=40) for number in range(3 * OVERTAKING)}
+    work = spread(demands, 2, memory=100)
+    assert work.done.index("big") <= OVERTAKING + 3
+
+
+def test_a_thousand_jobs_keep_the_slots_full() -> None:
+    names = [f"job{number}" for number in range(1000)]
+    work = Work()
+    ended = Scheduler(names, dict.fromkeys(names, ()), work, lambda job: Demand("build"), {"build": 8}).run()
+    assert ended == Outcome({}, {}) and len(work.done) == 1000 and work.most == 8
