@@ -31,6 +31,11 @@ POINTS = (
     "repair:exchanged",
     "repair:taken-out",
     "repair:moved",
+    "push:chunk",
+    "push:pack",
+    "push:content",
+    "push:segment",
+    "push:head",
 )
 """Every point; those of a commit in the order in which it meets them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from kiln.store import tables
@@ -36,6 +37,21 @@ class RecordKeeping(Opened):
         """Every (claim, witness, origin) of which this object is the result."""
         return self._index.view(lambda txn: tables.producers_of(txn, object_id))
 
+    def producers_for_many(self, object_ids: Iterable[ObjectId]) -> dict[ObjectId, list[Witnessed]]:
+        """The same for many, on one snapshot; objects that nobody says anything of are left out."""
+        wanted = list(object_ids)
+
+        def body(txn: Txn) -> dict[ObjectId, list[Witnessed]]:
+            return {item: found for item in wanted if (found := tables.producers_of(txn, item))}
+
+        with no_cycles():
+            return self._index.view(body)
+
+    def all_resolutions(self) -> list[Resolution]:
+        """Every resolution that is kept."""
+        with no_cycles():
+            return self._index.view(tables.all_resolutions)
+
     def resolutions_for(self, drvs: Iterable[DrvDigest]) -> dict[DrvDigest, list[Resolution]]:
         """Every resolution of these derivations, in one look-up; derivations without any are left out."""
         wanted = list(drvs)
@@ -49,6 +65,10 @@ class RecordKeeping(Opened):
     def contests(self) -> list[tuple[ObjectId, ...]]:
         """Objects that claims give for one output of one derivation, for each output that has more than one."""
         return self._index.view(tables.contests)
+
+    def has_envelope(self, digest: EnvelopeDigest) -> bool:
+        """Whether an envelope's file is here."""
+        return os.path.isfile(f"{self.layout.envelopes}/{digest.hex()}.json")
 
     def envelope(self, digest: EnvelopeDigest) -> bytes:
         """An envelope's bytes. Raises NotInStore, Damaged."""

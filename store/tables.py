@@ -232,6 +232,10 @@ def resolutions_for(txn: Txn, drv: DrvDigest) -> list[Resolution]:
     return [own_resolution(value) for _, value in txn.prefixed(RESOLUTIONS, drv)]
 
 
+def all_resolutions(txn: Txn) -> list[Resolution]:
+    return [own_resolution(value) for _, value in txn.items(RESOLUTIONS)]
+
+
 def put_root(txn: Txn, root: Root) -> None:
     """Register a root. What its link showed before is remembered, the last `_HISTORY` of them."""
     key = root_key(root.link)

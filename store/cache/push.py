@@ -1,0 +1,403 @@
+"""Pushing: what is selected and not there goes into a cache, and then becomes visible at once.
+
+    1  ask the segments which objects, envelopes and records are there              one bulk question a table
+    2  for each batch of new objects: their blobs into chunks and packs, then their records
+    3  envelopes
+    4  one segment with all new rows
+    5  the head                                                                     the commit point
+    6  where there are many segments: merge the small ones
+
+Files of the steps 2 to 4 are named by their content and never change. A push that is killed leaves some that no
+head names: the next one makes the same again, finds them there, and goes on; two that push one thing at once write
+the same files. Before a head names a file that was there and that nobody named, it is looked for once more, as a
+collection may have taken it for rubbish.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kiln.store.cache.errors import CacheError, Conflict
+from kiln.store.cache.head import SegmentEntry
+from kiln.store.cache.objectrecord import MAX_RECORD, BlobPlace, ObjectRecord, encode_record
+from kiln.store.cache.pack import ENVELOPES as ENVELOPE_KIND
+from kiln.store.cache.pack import RECORDS, Place
+from kiln.store.cache.rows import (
+    BLOBS,
+    CLAIMS,
+    ENVELOPES,
+    MAX_LABEL,
+    MAX_VALUE,
+    OBJECTS,
+    RESOLUTIONS,
+    TARGETS,
+    ObjectRow,
+    TargetRow,
+    decode_blob,
+    decode_target,
+    encode_blob,
+    encode_claims,
+    encode_envelope,
+    encode_object,
+    encode_resolutions,
+    encode_target,
+    key,
+)
+from kiln.store.cache.segment import write_segment
+from kiln.store.cache.selection import Selection
+from kiln.store.cache.sending import File, Sending, Source, sources_of
+from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, merge_into, merged_rows
+from kiln.store.digest import BlobDigest, EnvelopeDigest, ObjectId
+from kiln.store.errors import Damaged
+from kiln.store.failpoint import failpoint
+from kiln.store.info import ObjectInfo
+from kiln.store.ingest import show_path
+from kiln.store.manifest import decode_directory
+from kiln.store.meta import ObjectMeta
+from kiln.store.store import Store
+
+MANY_SEGMENTS = 8
+_BATCH_OBJECTS = 2048
+_BATCH_BLOBS = 8192
+_REFRESH = 24 * 3600
+"""Seconds after which a target that is pushed again is noted as pushed again."""
+
+
+class CaseClash(CacheError):
+    """An object with two names in one folder that some file systems take for one."""
+
+    code = "K0671"
+
+
+class Progress(NamedTuple):
+    """How far a push is: objects whose files are on their way, of how many; files and bytes sent."""
+
+    objects: int
+    of: int
+    files: int
+    sent: int
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What a push did, or with `dry_run` would do. Sizes are in bytes; `content` is that of new objects' files."""
+
+    objects: int = 0
+    there: int = 0
+    content: int = 0
+    envelopes: int = 0
+    records: int = 0
+    files: int = 0
+    sent: int = 0
+    version: int = 0
+    dry_run: bool = False
+    withheld: list[ObjectInfo] = field(default_factory=list)
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.objects or self.envelopes or self.records)
+
+
+class Options(NamedTuple):
+    dry_run: bool = False
+    lifetime: int = LIFETIME
+    on_progress: Callable[[Progress], None] = lambda _: None
+
+
+def push(
+    store: Store, upstream: Upstream, identity: Identity, selection: Selection, options: Options | None = None
+) -> Pushed:
+    """Push what is selected. Raises CacheError, CaseClash, Damaged, StoreError; then nothing is visible."""
+    store.pin([info.id for info in selection.objects])
+    given = options or Options()
+    for attempt in range(3):
+        work = _Push(store, upstream, identity, selection, given)
+        try:
+            return work.run()
+        except _Vanished:
+            if attempt == 2:
+                raise
+    raise AssertionError
+
+
+class _Vanished(CacheError):
+    """A file that was there, and that nobody named, has been collected meanwhile."""
+
+    code = "K0654"
+
+
+class _Push:
+    """One attempt. `_rows` grows step by step into the new segment."""
+
+    def __init__(
+        self, store: Store, upstream: Upstream, identity: Identity, selection: Selection, options: Options
+    ) -> None:
+        self._store = store
+        self._upstream = upstream
+        self._identity = identity
+        self._selection = selection
+        self._options = options
+        self._now = int(time.time())
+        self._rows: dict[bytes, bytes] = {}
+        self._done = Pushed(dry_run=options.dry_run, withheld=selection.withheld)
+
+    def run(self) -> Pushed:
+        dry = self._options.dry_run
+        if not dry:
+            self._upstream.introduce(self._identity, self._now)
+        new = self._new_objects()
+        envelopes = self._new_envelopes()
+        backend = self._upstream.backend
+        with Sending(lambda paths: backend.exists_many(paths)) as sending:
+            self._send(self._content(sending, new, envelopes))
+            failpoint("push:content")
+            self._add_records()
+            if not dry and sending.reused:
+                self._check_still_there(sending.reused)
+        if self._rows or self._is_stale():
+            self._publish()
+        if not dry and self._upstream.own is not None:
+            self._done.version = self._upstream.own.version
+            merge_segments(self._upstream, self._identity, self._options.lifetime)
+        return self._done
+
+    # What is missing.
+
+    def _new_objects(self) -> list[ObjectInfo]:
+        infos = self._selection.objects
+        names = [key(OBJECTS, info.id) for info in infos]
+        own = self._upstream.known(names, own=True)
+        others = self._upstream.known(name for name in names if name not in own)
+        self._rows.update(others)
+        new = [info for info in infos if key(OBJECTS, info.id) not in own and key(OBJECTS, info.id) not in others]
+        self._add_origins(own)
+        self._done.objects, self._done.there = len(new), len(infos) - len(new)
+        self._done.content = sum(info.size for info in new)
+        return new
+
+    def _add_origins(self, own: Mapping[bytes, bytes]) -> None:
+        """Derivations that an object which is there is now known to come from, too."""
+        from kiln.store.cache.rows import decode_object
+
+        for name, value in own.items():
+            row = decode_object(value)
+            more = set(self._selection.made_by.get(ObjectId(name[1:]), ())) - set(row.resolved)
+            if more:
+                self._rows[name] = encode_object(row._replace(resolved=(*row.resolved, *more)))
+
+    def _new_envelopes(self) -> list[EnvelopeDigest]:
+        wanted = self._selection.envelopes
+        names = [key(ENVELOPES, digest) for digest in wanted]
+        own = self._upstream.known(names, own=True)
+        others = self._upstream.known(name for name in names if name not in own)
+        self._rows.update(others)
+        new = [digest for digest in wanted if not {key(ENVELOPES, digest)} & (own.keys() | others.keys())]
+        self._done.envelopes = len(new)
+        return new
+
+    # Content.
+
+    def _content(
+        self, sending: Sending, new: Sequence[ObjectInfo], envelopes: Sequence[EnvelopeDigest]
+    ) -> Iterator[File]:
+        reported = 0
+        for batch in self._batches(new):
+            yield from self._batch(sending, batch)
+            reported += len(batch)
+            self._report(reported)
+
+        def done(digest: EnvelopeDigest, place: Place) -> None:
+            self._rows[key(ENVELOPES, digest)] = encode_envelope(place)
+
+        pieces = ((digest, ENVELOPE_KIND, self._store.envelope(digest)) for digest in sorted(envelopes))
+        yield from sending.pieces(pieces, done)
+
+    def _batches(self, new: Sequence[ObjectInfo]) -> Iterator[list[tuple[ObjectMeta, dict[BlobDigest, Source]]]]:
+        batch: list[tuple[ObjectMeta, dict[BlobDigest, Source]]] = []
+        blobs = 0
+        for info in new:
+            meta = self._store.meta(info.id)
+            _check_names(meta)
+            sources = sources_of(meta, self._store.physical(info.path))
+            batch.append((meta, sources))
+            blobs += len(sources)
+            if blobs >= _BATCH_BLOBS or len(batch) >= _BATCH_OBJECTS:
+                yield batch
+                batch, blobs = [], 0
+        if batch:
+            yield batch
+
+    def _batch(
+        self, sending: Sending, batch: Sequence[tuple[ObjectMeta, Mapping[BlobDigest, Source]]]
+    ) -> Iterator[File]:
+        sources: dict[BlobDigest, Source] = {}
+        for _, found in batch:
+            sources.update(found)
+        placed = self._known_blobs(sources)
+        todo = {digest: source for digest, source in sources.items() if digest not in placed}
+        yield from sending.blobs(todo, placed)
+        for digest in todo:
+            self._rows[key(BLOBS, digest)] = encode_blob(placed[digest])
+
+        def done(object_id: ObjectId, place: Place) -> None:
+            made = self._selection.made_by.get(object_id, ())
+            self._rows[key(OBJECTS, object_id)] = encode_object(ObjectRow(sizes[object_id], place, made))
+
+        sizes = {meta.info.id: meta.info.size for meta, _ in batch}
+        yield from sending.pieces(_records(batch, placed), done)
+
+    def _known_blobs(self, sources: Mapping[BlobDigest, Source]) -> dict[BlobDigest, BlobPlace]:
+        """Where those of the blobs lie that are there, or were sent in an earlier batch."""
+        placed: dict[BlobDigest, BlobPlace] = {}
+        asked: list[bytes] = []
+        for digest in sources:
+            row = self._rows.get(key(BLOBS, digest))
+            if row is None:
+                asked.append(key(BLOBS, digest))
+            else:
+                placed[digest] = decode_blob(row)
+        own = self._upstream.known(asked, own=True)
+        others = self._upstream.known(name for name in asked if name not in own)
+        self._rows.update(others)
+        for found in (own, others):
+            placed.update((BlobDigest(name[1:]), decode_blob(value)) for name, value in found.items())
+        return {
+            digest: place for digest, place in placed.items() if place.size == sources[digest].size
+        }  # of another size: a row that is wrong, and no reader would take
+
+    # Records.
+
+    def _add_records(self) -> None:
+        """Rows of what is said, as far as it is new."""
+        said: dict[bytes, bytes] = {}
+        for resolved, claims in self._selection.claims.items():
+            said[key(CLAIMS, resolved)] = encode_claims(claims)
+        for drv, row in self._selection.resolutions.items():
+            said[key(RESOLUTIONS, drv)] = encode_resolutions(row)
+        for target in self._selection.targets:
+            label = "".join(char if char.isprintable() else "?" for char in target.label)[:MAX_LABEL]
+            row_of = TargetRow(self._now * 1000, label, target.closure, target.evidence)
+            value = encode_target(row_of)
+            if len(value) <= MAX_VALUE:
+                said[key(TARGETS, target.object)] = value
+        there = self._upstream.known(said, own=True)
+        for name in [name for name in there if name[:1] == TARGETS]:
+            if _says_same(said[name], there[name]):
+                del said[name], there[name]
+        merge_into(said, {name: value for name, value in there.items() if name[:1] != TARGETS})
+        self._rows.update(said)
+        self._done.records = len(said)
+
+    # Sending and publishing.
+
+    def _send(self, files: Iterable[File]) -> None:
+        counted = self._counted(files)
+        if self._options.dry_run:
+            for _ in counted:
+                pass
+        else:
+            self._upstream.backend.put_many(counted)
+
+    def _counted(self, files: Iterable[File]) -> Iterator[File]:
+        for path, data in files:
+            self._done.files += 1
+            self._done.sent += len(data)
+            yield path, data
+
+    def _report(self, objects: int) -> None:
+        self._options.on_progress(
+            Progress(objects, len(self._selection.objects) - self._done.there, self._done.files, self._done.sent)
+        )
+
+    def _check_still_there(self, paths: set[str]) -> None:
+        gone = paths - self._upstream.backend.exists_many(sorted(paths))
+        if gone:
+            raise _Vanished(
+                "a cache was collected while it was pushed to",
+                cache=self._upstream.backend.name,
+                path=min(gone),
+                help="push once more",
+            )
+
+    def _is_stale(self) -> bool:
+        """Whether the head should be signed again though nothing is new."""
+        own = self._upstream.own
+        return own is not None and own.expires - self._now < self._options.lifetime // 2
+
+    def _publish(self) -> None:
+        """The segment, then the head."""
+        added = None
+        if self._rows:
+            segment = write_segment(self._rows)
+            added = SegmentEntry.of(segment, len(self._rows))
+            self._send([(segment.path, segment.data)])
+            failpoint("push:segment")
+        if self._options.dry_run:
+            return
+        self._upstream.commit(self._identity, Update(added), self._now, self._options.lifetime)
+        failpoint("push:head")
+
+
+def merge_segments(upstream: Upstream, identity: Identity, lifetime: int = LIFETIME) -> bool:
+    """Where a head names many segments, make one of the small ones; whether it was done. Raises CacheError.
+
+    The newest are taken as long as the next is not larger than all of them together, so that a row is written anew
+    about as often as the logarithm of how much there is.
+    """
+    own = upstream.own
+    if own is None or len(own.segments) <= MANY_SEGMENTS:
+        return False
+    taken: list[SegmentEntry] = []
+    for entry in own.segments:
+        if len(taken) >= 2 and entry.size > sum(item.size for item in taken):
+            break
+        taken.append(entry)
+    rows = merged_rows(upstream.backend, taken)
+    segment = write_segment(rows)
+    upstream.backend.put_many([(segment.path, segment.data)])
+    update = Update(SegmentEntry.of(segment, len(rows)), tuple(taken))
+    try:
+        upstream.commit(identity, update, int(time.time()), lifetime)
+    except Conflict:
+        return False  # another process of this uploader merged: nothing is lost
+    return True
+
+
+def _records(
+    batch: Sequence[tuple[ObjectMeta, Mapping[BlobDigest, Source]]], placed: Mapping[BlobDigest, BlobPlace]
+) -> Iterator[tuple[ObjectId, int, bytes]]:
+    for meta, sources in batch:
+        data = encode_record(ObjectRecord(meta, {digest: placed[digest] for digest in sources}))
+        if len(data) > MAX_RECORD:
+            raise Damaged("an object with too many files for a cache", found=str(meta.info.path))
+        yield meta.info.id, RECORDS, data
+
+
+def _says_same(new: bytes, old: bytes) -> bool:
+    """Whether a target's row need not be written again."""
+    one, other = decode_target(new), decode_target(old)
+    same = (one.label, one.closure, one.evidence) == (other.label, other.closure, other.evidence)
+    return same and one.pushed - other.pushed < _REFRESH * 1000
+
+
+def _check_names(meta: ObjectMeta) -> None:
+    """Raise CaseClash where a folder of another system could not hold the object's names."""
+    import os
+    import unicodedata
+
+    for directory in meta.manifest.directories:
+        names = [name for name, _ in decode_directory(directory)]
+        if len({name.lower() for name in names}) == len(names) and all(map(bytes.isascii, names)):
+            continue
+        folded: dict[str, bytes] = {}
+        for name in names:
+            other = folded.setdefault(unicodedata.normalize("NFC", os.fsdecode(name).casefold()), name)
+            if other != name:
+                raise CaseClash(
+                    "an object cannot be shared: two names in one folder differ by case alone",
+                    found=f"{show_path(other)} and {show_path(name)} in {meta.info.path}",
+                    help="rename one of them in the build",
+                )

@@ -1,0 +1,299 @@
+"""A cache as an uploader sees it: who he is there, what is there already, and how it becomes visible that more is.
+
+What another uploader's head says is looked at only where his key counts here, and for one thing alone: bytes that
+are there need not be sent again. Their rows are then copied into this uploader's own segment, so that his head
+stands by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from kiln.store.cache.backend import Backend
+from kiln.store.cache.card import (
+    CARD_PATH,
+    MAX_CARD,
+    Card,
+    Uploader,
+    decode_card,
+    encode_card,
+    make_card,
+    sign_uploader,
+)
+from kiln.store.cache.errors import CacheError, CacheLied, Conflict, Missing
+from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head, sign_head
+from kiln.store.cache.segment import (
+    SegmentFrame,
+    SegmentIndex,
+    decode_index,
+    open_rows,
+    read_segment,
+)
+from kiln.store.digest import blob_digest
+from kiln.store.errors import StoreError
+from kiln.store.provenance.keys import PublicKey, SecretKey
+
+LIFETIME = 90 * 24 * 3600
+"""Seconds for which a head is good: whoever pushes more seldom is taken for frozen."""
+TRIES = 8
+
+
+class Identity(NamedTuple):
+    """Who pushes: the key that signs the head, and what the card calls him."""
+
+    signer: SecretKey
+    name: str
+
+
+class Upstream:
+    """One cache, one uploader. `own` is the uploader's head as it was when this was opened or last committed."""
+
+    def __init__(self, backend: Backend, card: Card, own: Head | None, others: Sequence[Head]) -> None:
+        self.backend = backend
+        self.card = card
+        self.own = own
+        self._others = others
+        self._indexes: dict[SegmentEntry, SegmentIndex] = {}
+
+    @classmethod
+    def open(cls, backend: Backend, identity: Identity, trusted: Collection[str], *, name: str, now: int) -> Upstream:
+        """Look at a cache; one that isn't there yet is called `name`. Nothing is written.
+
+        `trusted` are the ids of keys whose heads count for what need not be sent. Raises CacheError, StoreError.
+        """
+        card = read_card(backend) or Card(name)
+        key = identity.signer.public_key
+        others = [
+            head
+            for uploader in card.uploaders
+            if uploader.key.keyid in trusted and uploader.key.keyid != key.keyid
+            if (head := _passable(backend, uploader.key, card.name, now)) is not None
+        ]
+        return cls(backend, card, read_head(backend, key, card.name), others)
+
+    def introduce(self, identity: Identity, now: int) -> bool:
+        """Have the card name the uploader; whether it was written. Raises CacheError."""
+        key = identity.signer.public_key
+        for _ in range(TRIES):
+            said = self.card.uploader(key.keyid)
+            if said is not None and said.name == identity.name and said.cache == self.card.name:
+                return False
+            entry = sign_uploader(Uploader(self.card.name, key, identity.name, now), identity.signer)
+            before = read_card(self.backend)
+            base = self.card if before is None else before
+            card = make_card(base.name, base.envelopes | {entry})
+            try:
+                self.backend.put(CARD_PATH, encode_card(card), replace=True)
+            except Conflict:
+                continue
+            self.card = read_card(self.backend) or card
+            if entry in self.card.envelopes:
+                return True
+        raise _crowded(self.backend, CARD_PATH)
+
+    def known(self, keys: Iterable[bytes], *, own: bool = False) -> dict[bytes, bytes]:
+        """Those rows that are there: of the own head, else of others (with `own`, of the own alone)."""
+        found: dict[bytes, bytes] = {}
+        left = set(keys)
+        for entry in self._entries(own):
+            if not left:
+                break
+            rows = self._rows(entry, left)
+            found.update(rows)
+            left -= rows.keys()
+        return found
+
+    def _entries(self, own: bool) -> Iterator[SegmentEntry]:
+        if self.own is not None:
+            yield from self.own.segments
+        for head in () if own else self._others:
+            yield from head.segments
+
+    def _rows(self, entry: SegmentEntry, keys: set[bytes]) -> dict[bytes, bytes]:
+        index = self._index(entry)
+        wanted = index.frames_of(keys)
+        found: dict[bytes, bytes] = {}
+        for _, rows in read_frames(self.backend, entry, wanted):
+            found.update((name, rows[name]) for name in keys & rows.keys())
+        return found
+
+    def _index(self, entry: SegmentEntry) -> SegmentIndex:
+        if entry not in self._indexes:
+            self._indexes[entry] = read_index(self.backend, entry)
+        return self._indexes[entry]
+
+    def commit(self, identity: Identity, update: Update, now: int, lifetime: int = LIFETIME) -> Head:
+        """Write a head that says what `update` makes of the one that is there. Raises Conflict, CacheError.
+
+        The head is read again afterwards: where another process of the same uploader wrote at the same moment, what
+        is missing is added to his.
+        """
+        key = identity.signer.public_key
+        for attempt in range(TRIES):
+            now_there = read_head(self.backend, key, self.card.name)
+            head = update.apply(now_there, self.card.name, now, lifetime)
+            try:
+                self.backend.put(head_path(key.keyid), sign_head(head, identity.signer), replace=True)
+            except Conflict:
+                _pause(attempt)
+                continue
+            seen = read_head(self.backend, key, self.card.name)
+            if seen is not None and update.is_in(seen):
+                self.own = seen
+                return seen
+            _pause(attempt)
+        raise _crowded(self.backend, head_path(key.keyid))
+
+
+class Update(NamedTuple):
+    """What is to change in a head: a segment more, and those that it stands for from now on."""
+
+    added: SegmentEntry | None
+    replaced: tuple[SegmentEntry, ...] = ()
+
+    def apply(self, head: Head | None, cache: str, now: int, lifetime: int) -> Head:
+        """The next version of a head. Raises Conflict when what is to be replaced is not in force any more."""
+        from kiln.store.cache.head import MAX_RETIRED, MAX_SEGMENTS, Retired
+
+        segments = () if head is None else head.segments
+        if not set(self.replaced) <= set(segments):
+            raise Conflict("another process of this uploader merged the same tables meanwhile", help="push once more")
+        kept = [item for item in segments if item not in self.replaced and item != self.added]
+        if self.added is not None:
+            newer = segments.index(self.replaced[0]) if self.replaced else 0
+            kept.insert(sum(item not in self.replaced for item in segments[:newer]), self.added)
+        if len(kept) > MAX_SEGMENTS:
+            raise StoreError(
+                "a head with too many segments", expected=f"at most {MAX_SEGMENTS}", found=str(len(kept))
+            )
+        retired = () if head is None else head.retired
+        gone = tuple(Retired(item, now) for item in self.replaced)
+        again = tuple(item for item in (*gone, *retired) if item.entry not in kept)
+        version = 1 if head is None else head.version + 1
+        return Head(cache, version, now, now + lifetime, tuple(kept), again[:MAX_RETIRED])
+
+    def is_in(self, head: Head) -> bool:
+        return self.added is None or self.added in head.segments
+
+
+def read_card(backend: Backend) -> Card | None:
+    """The card, or None where there is no cache yet. Raises CacheError."""
+    try:
+        data = backend.get(CARD_PATH, limit=MAX_CARD)
+    except Missing:
+        return None
+    try:
+        return decode_card(data)
+    except StoreError as error:
+        raise lied(backend, CARD_PATH, error) from error
+
+
+def read_head(backend: Backend, key: PublicKey, cache: str) -> Head | None:
+    """An uploader's head, or None where there is none. Raises CacheError."""
+    path = head_path(key.keyid)
+    try:
+        data = backend.get(path, limit=MAX_HEAD)
+    except Missing:
+        return None
+    try:
+        return open_head(data, key, cache)
+    except StoreError as error:
+        raise lied(backend, path, error) from error
+
+
+def _passable(backend: Backend, key: PublicKey, cache: str, now: int) -> Head | None:
+    """Another uploader's head, where it is one that counts; what is wrong with it is its readers' concern."""
+    try:
+        head = read_head(backend, key, cache)
+    except (CacheLied, Missing):
+        return None
+    return head if head is not None and head.expires > now else None
+
+
+def read_index(backend: Backend, entry: SegmentEntry) -> SegmentIndex:
+    """A segment's footer, as the head vouches for it. Raises CacheError."""
+    [footer] = backend.ranges(entry.path, [(entry.footer_offset, entry.footer_size)])
+    try:
+        if blob_digest(footer) != entry.footer_digest:
+            raise CacheLied("a segment's footer is not what the head says", cache=backend.name, path=entry.path)
+        return decode_index(footer)
+    except StoreError as error:
+        raise lied(backend, entry.path, error) from error
+
+
+def read_frames(
+    backend: Backend, entry: SegmentEntry, frames: Sequence[SegmentFrame]
+) -> Iterator[tuple[SegmentFrame, dict[bytes, bytes]]]:
+    """Frames of a segment with their rows. Raises CacheError."""
+    if not frames:
+        return
+    for frame, data in zip(frames, backend.ranges(entry.path, [(f.offset, f.stored) for f in frames]), strict=True):
+        try:
+            yield frame, open_rows(frame, data)
+        except StoreError as error:
+            raise lied(backend, entry.path, error) from error
+
+
+def all_rows(backend: Backend, entry: SegmentEntry) -> dict[bytes, bytes]:
+    """Every row of a segment. Raises CacheError."""
+    data = backend.get(entry.path, limit=entry.size)
+    try:
+        return read_segment(entry.digest, data)[1]
+    except StoreError as error:
+        raise lied(backend, entry.path, error) from error
+
+
+def merged_rows(backend: Backend, entries: Sequence[SegmentEntry]) -> dict[bytes, bytes]:
+    """All rows of these segments, the newest first, as one table. Raises CacheError."""
+    from kiln.store.cache.rows import merge_values
+
+    rows: dict[bytes, bytes] = {}
+    for entry in entries:
+        for name, value in all_rows(backend, entry).items():
+            newer = rows.get(name)
+            rows[name] = value if newer is None else merge_values(name[:1], newer, value, name[1:])
+    return rows
+
+
+def merge_into(rows: dict[bytes, bytes], older: Mapping[bytes, bytes]) -> None:
+    """Add rows that say more than those that are there; drop those that say nothing new. `rows` is changed."""
+    from kiln.store.cache.rows import merge_values
+
+    for name, value in older.items():
+        if name in rows:
+            both = merge_values(name[:1], rows[name], value, name[1:])
+            if both == value:
+                del rows[name]
+            else:
+                rows[name] = both
+
+
+def lied(backend: Backend, path: str, error: StoreError) -> CacheError:
+    """A cache's error for content that is not what it must be."""
+    if isinstance(error, CacheError):
+        return error
+    return CacheLied(
+        f"the cache {backend.name} has a damaged file: {error.message}",
+        cache=backend.name,
+        path=path,
+        found=f"{path}: {error.found}" if error.found else path,
+        expected=error.expected,
+    )
+
+
+def _crowded(backend: Backend, path: str) -> Conflict:
+    return Conflict(
+        f"another upload to {backend.name} with the same key went on at the same time",
+        cache=backend.name,
+        path=path,
+        help="nothing is lost: push once more",
+    )
+
+
+def _pause(attempt: int) -> None:
+    """Let the other one finish; longer each time, never in step with him."""
+    import random
+    import time
+
+    time.sleep(random.uniform(0.2, 1.0) * min(0.05 * 2**attempt, 2.0))
