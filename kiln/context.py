@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from kiln.console import Console
-from kiln.paths import config_root, data_root
+from kiln.paths import config_root, data_root, state_root
 
 if TYPE_CHECKING:
     from kiln.interpreter.evaluate.budget import Budget
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from kiln.interpreter.workshop import Workshop
     from kiln.latetrees import LateTrees
     from kiln.progress import Progress
+    from kiln.store.cache.seen import Memory
+    from kiln.store.cache.settings import Settings
     from kiln.store.provenance.keyfile import KeyRing
     from kiln.store.provenance.trust import Policy
     from kiln.store.store import Store
@@ -89,10 +91,34 @@ class Context:
         )
 
     def policy(self) -> Policy:
-        """Whose word counts here: the builder's own keys and the file of trusted ones. Raises BadTrustFile."""
+        """Whose word counts here: the builder's own keys, the file of trusted ones, and what these said since of
+        themselves. Raises BadTrustFile, BadMemory."""
         from kiln.store.provenance.trust import load_policy
 
-        return load_policy(self.trust_file(), own=self.keys().public_keys)
+        policy = load_policy(self.trust_file(), own=self.keys().public_keys)
+        return self.memory().policy(policy) if os.path.exists(self.memory_file()) else policy
+
+    def caches(self) -> Settings:
+        """The caches that the user has, in order. Raises BadCacheAddress."""
+        from kiln.store.cache.settings import load_settings
+
+        return load_settings(self.caches_file())
+
+    def memory(self) -> Memory:
+        """What was seen of caches: heads, rotations, revocations. Raises BadMemory."""
+        from kiln.store.cache.seen import Memory
+
+        return Memory.load(self.memory_file())
+
+    @staticmethod
+    def caches_file() -> str:
+        """The file of the caches that this user has."""
+        return os.path.join(config_root(), "caches")
+
+    @staticmethod
+    def memory_file() -> str:
+        """The file of what was seen of caches."""
+        return os.path.join(state_root(), "caches-seen")
 
     @staticmethod
     def trust_file() -> str:
