@@ -140,7 +140,7 @@ class Home:
             self.command(*words),
             cwd=options.pop("cwd", self.work),
             env={**self.env(), **(env or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=options.pop("stdin", subprocess.DEVNULL),
             start_new_session=True,
             **options,
         )
