@@ -167,12 +167,14 @@ class Body:
 
     def relate(self, node: Spanned, found: Type, wanted: Type, what: str | None = None) -> None:
         """A `found` stands where a `wanted` is; raises Failure, blaming `node`, which is `what`."""
-        if found is wanted:
+        if found is wanted or (found, wanted) in self.world.fitting:
             return
         try:
             subsume(self.world, found, wanted)
         except Clash as clash:
             raise mismatch(node, found, wanted, clash, what) from None
+        if found.ground and wanted.ground:
+            self.world.fitting.add((found, wanted))
 
     def equal(self, node: Spanned, found: Type, wanted: Type, what: str | None = None) -> None:
         try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kiln.lang.check.body import Body, Env
-from kiln.lang.check.failure import InPart
+from kiln.lang.check.failure import Failure, InPart
 from kiln.lang.check.infer import check, check_part, infer, join
 from kiln.lang.check.patterns import bind_pattern, source_item
-from kiln.lang.check.queue import Queue
+from kiln.lang.check.queue import Queue, rank
 from kiln.lang.check.types import (
     BOOL,
     STR,
@@ -17,6 +17,9 @@ from kiln.lang.check.types import (
     map_of,
 )
 from kiln.lang.syntax import ast
+
+_ITEM = InPart("this item")
+_SPREAD = InPart("what `..` spreads")
 
 
 def infer_list(body: Body, env: Env, e: ast.ListLit) -> Type:
@@ -40,12 +43,20 @@ def check_list(body: Body, env: Env, e: ast.ListLit, wanted: Type, queue: Queue 
     if type(wanted) is not Con or wanted.name != "List":
         body.relate(e, infer_list(body, env, e), wanted)
         return
+    if queue is None and rank(e) == 0:  # each item's turn is when it is met
+        for x in e.items:
+            what, t, part = (_SPREAD, wanted, x.expr) if type(x) is ast.Spread else (_ITEM, wanted.args[0], x)
+            try:
+                check(body, env, part, t)  # type: ignore[arg-type]
+            except Failure as f:
+                raise f.within(what) from None
+        return
     own = queue or Queue()
     for x in e.items:
         if isinstance(x, ast.Spread):
-            own.put(env, x.expr, wanted, InPart("what `..` spreads"))
+            own.put(env, x.expr, wanted, _SPREAD)
         else:
-            own.put(env, x, wanted.args[0], InPart("this item"))  # type: ignore[arg-type]
+            own.put(env, x, wanted.args[0], _ITEM)  # type: ignore[arg-type]
     if queue is None:
         own.run(body, check)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from kiln.lang.check.failure import Context, Failure
 from kiln.lang.check.types import Type
@@ -61,31 +61,42 @@ class Queue:
 
 
 def rank(e: ast.Expr) -> int:
-    match e:
-        case ast.Record():
-            return 1
-        case ast.Lambda():
-            return 2 if any(p.type is None for p in e.params) else 0
-        case ast.ListLit():
-            return _highest([i.expr if isinstance(i, ast.Spread) else i for i in e.items])
-        case ast.MapLit():
-            return _highest([entry.value for entry in e.entries])
-        case ast.If():
-            return _highest([e.then, e.otherwise])
-        case ast.Match():
-            return _highest([arm.body for arm in e.arms])
-        case ast.Let() | ast.Assert():
-            inner: ast.Expr = e
-            while isinstance(inner, ast.Let | ast.Assert):
-                inner = inner.body
-            return rank(inner)
-    return 0
+    find = _RANKS.get(type(e))
+    return 0 if find is None else find(e)
+
+
+def _lambda(e: ast.Lambda) -> int:
+    return 2 if any(p.type is None for p in e.params) else 0
+
+
+def _list(e: ast.ListLit) -> int:
+    return _highest([i.expr if type(i) is ast.Spread else i for i in e.items])  # type: ignore[misc]
+
+
+def _body(e: ast.Expr) -> int:
+    while isinstance(e, ast.Let | ast.Assert):
+        e = e.body
+    return rank(e)
+
+
+_RANKS: Final[dict[type, Callable[[Any], int]]] = {
+    ast.Record: lambda e: 1,
+    ast.Lambda: _lambda,
+    ast.ListLit: _list,
+    ast.MapLit: lambda e: _highest([entry.value for entry in e.entries]),
+    ast.If: lambda e: _highest([e.then, e.otherwise]),
+    ast.Match: lambda e: _highest([arm.body for arm in e.arms]),
+    ast.Let: _body,
+    ast.Assert: _body,
+}
 
 
 def _highest(parts: list[ast.Expr]) -> int:
     best = 0
     for part in parts:
-        best = max(best, rank(part))
+        find = _RANKS.get(type(part))
+        if find is not None:
+            best = max(best, find(part))
         if best == RANKS - 1:
             break
     return best

@@ -30,13 +30,15 @@ KIND_CONSTANTS = {name: Con("Kind", (Con(name),)) for name in ("Tree", "File")}
 
 
 class World:
-    __slots__ = ("changes", "infos", "measure", "mentioned_recipes", "sound", "untyped")
+    __slots__ = ("changes", "fitting", "infos", "measure", "mentioned_recipes", "sound", "untyped")
 
     def __init__(self) -> None:
         self.infos: dict[str, TypeInfo] = {"Option": OPTION}
         self.measure = Measure()
         self.mentioned_recipes: set[str] = set()
         """Declared records that this module writes as the recipe of a `Pkg`."""
+        self.fitting: set[tuple[Type, Type]] = set()
+        """Types without variables of which the first may stand where the second is, by identity."""
         self.sound: dict[int, Con] = {}
         """Types in which no output has the name of a field, by identity: they are looked at once."""
         self.untyped: dict[str, dict[str, Callable[[Spanned], Exception]]] = {}
