@@ -15,7 +15,7 @@ from kiln.lang.check.body import Body, CallPlan, Facts, Given
 from kiln.lang.check.failure import failure
 from kiln.lang.check.infer import concat_chain
 from kiln.lang.check.lookup import METHOD_OWNERS
-from kiln.lang.check.shell import Scanner
+from kiln.lang.check.shell import Scanner, feed
 from kiln.lang.check.types import Con, Type, is_named, prune, split_id
 from kiln.lang.syntax import ast
 
@@ -98,7 +98,9 @@ class _Elaborator:
         parts: list[str | core.HolePart] = []
         for part in e.parts:
             if isinstance(part, str):
-                scanner.feed(part)
+                meant = feed(scanner, part)
+                if meant is not None:
+                    raise failure(mistakes_values.ShellFields(meant), e)
                 parts.append(part)
             else:
                 parts.append(self._hole(part, scanner.context))

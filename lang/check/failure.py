@@ -123,9 +123,30 @@ _ELSEWHERE = {
     "string": "Str", "integer": "Int", "number": "Int", "boolean": "Bool", "array": "List", "set": "List",
     "dict": "Map", "attrs": "Map", "object": "Map", "maybe": "Option", "optional": "Option", "nothing": "None",
     "null": "None", "nil": "None", "just": "Some", "derivation": "Drv", "package": "Pkg", "file": "File",
-    "directory": "Tree", "len": "length", "print": "assert",
+    "directory": "Tree", "len": "length", "tostring": "to_str", "str": "to_str",
+    "int": "to_int", "parseint": "to_int", "reduce": "fold", "foldl": "fold", "foldl'": "fold", "foldr": "fold",
+    "throw": "fail", "abort": "fail", "error": "fail", "raise": "fail", "panic": "fail", "strip": "trim",
+    "tolower": "lower", "toupper": "upper", "elem": "includes", "concatmap": "concat", "fetchurl": "fetch_file",
+    "mkderivation": "derive", "genrule": "derive", "attrnames": "keys", "attrvalues": "values", "hasattr": "map_has",
+    "unlines": "join", "concatstringssep": "join", "splitstring": "split", "replacestrings": "replace",
 }  # fmt: skip
 """What other languages call it."""
+_SAID_OTHERWISE = {
+    "True": "`true` and `false` are written small",
+    "False": "`true` and `false` are written small",
+    "print": "nothing is printed while a build file is evaluated; `kiln eval FILE#name` shows a value",
+    "trace": "nothing is printed while a build file is evaluated; `kiln eval FILE#name` shows a value",
+    "glob": 'files are taken by a source: source(`./src`, include = ["*.c"])',
+    "select": "a choice is `match x { Some(y) => y, None => 0 }`, or `if c then a else b`",
+    "getenv": "evaluation sees no environment: what differs is an argument or an option",
+    "env": "evaluation sees no environment: what differs is an argument or an option",
+    "self": "only members of a set see `self`: set Name() { a = 1; b = self.a; }",
+    "this": "only members of a set see `self`: set Name() { a = 1; b = self.a; }",
+    "lib": 'the library is imported by its modules: import "std/list" as list;',
+    "builtins": "what is always there has no prefix: `length(xs)`, `to_str(n)`",
+    "pkgs": 'packages are imported, `import "toolbox" as tb;`, or members of a set: `self.zlib`',
+}
+"""What Kiln has no name for, and what is there instead."""
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str | None:
@@ -144,5 +165,7 @@ def nearest(name: str, known: tuple[str, ...]) -> str | None:
 
 
 def did_you_mean(name: str, known: tuple[str, ...]) -> str | None:
+    if name in _SAID_OTHERWISE:
+        return _SAID_OTHERWISE[name]
     near = nearest(name, known)
     return None if near is None else f"did you mean `{near}`?"

@@ -194,7 +194,7 @@ def type_of_label(body: Body, node: Spanned, owner: Type, label: ast.Name) -> Ty
         raise failure(mistakes_values.NotCalled(name), label)
     record = body.world.expanded(owner)
     if record is None:
-        raise failure(mistakes_values.NoFields(owner, name), label)
+        raise failure(mistakes_values.NoFields(owner, name, body.scope.known_values()), label)
     return _field(body, owner, record.row, label)
 
 

@@ -346,6 +346,8 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
             return "it may be absent: take it apart with `match`, or hand it on with `? =`"
         case _, Con(name="Option") if outer:
             return "write Some(…)"
+        case Con(name="List"), Rec():
+            return "a record is written { name = value }; the empty one is {}"
         case Con(name="Pkg" | "Drv"), Rec():
             return (
                 "a parameter whose fields are used is taken as a record; if it is a package, write its type "

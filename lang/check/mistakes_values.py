@@ -30,28 +30,40 @@ class NoSuchField:
             help_: str | None = f"name the {what} in the signature: {{{self.label}: …, ..{self.rigid}}}"
             return Message("K0302", title, notes=(note,), help=help_)
         help_ = did_you_mean(self.label, self.known)
+        if what == "output" and self.label.startswith("override"):
+            help_ = 'a package is changed by `p with { version = "2", deps.zlib = … }`'
         notes = (f"it has {listed(self.known[:16])}",) if self.known and help_ is None else ()
         return Message("K0302", title, "not there", notes, help=help_)
 
 
+_METHODS = {"len": "length", "append": "concat", "format": "join", "strip": "trim", "keys": "keys", "get": "map_get"}
+"""What other languages' methods are called here."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoFields:
+    """`functions` are the names of values that may be called."""
+
     owner: Type
     label: str
+    functions: tuple[str, ...] = ()
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         title = f"{a(p.show(self.owner))} has no fields, so no `{self.label}`"
         match prune(self.owner):
             case Con(name="Option"):
                 help_: str | None = "it may be absent: take it apart with `match` first"
+            case Con(name="Out") if self.label in ("file", "dir"):
+                help_ = "only an Out(Tree) has folders"
+            case _ if _METHODS.get(self.label, self.label) in self.functions:
+                name = _METHODS.get(self.label, self.label)
+                help_ = f"`{name}` is a function, and no method: `{name}(…)`, or `x |> {name}(…)`"
             case Con(name="List"):
                 help_ = "take an item first, or use a comprehension: [x.… for x in …]"
             case Con(name="Map"):
                 help_ = f'a Map is read with map_get(…, "{self.label}")'
             case Fn():
                 help_ = "call the function first"
-            case Con(name="Out") if self.label in ("file", "dir"):
-                help_ = "only an Out(Tree) has folders"
             case _:
                 help_ = None
         return Message("K0302", title, this_is(self.owner, p), help=help_)
@@ -138,6 +150,8 @@ class RecordForOther:
                 help_ = 'a Map is written ["key" => value, …]'
             case Con(name="List"):
                 help_ = "a list is written [ … ]"
+            case Con(name="Bool" | "Int" | "Str" | "Text"):
+                help_ = "braces make a record; grouped is written ( … )"
         return Message("K0301", title, "this is a record", help=help_)
 
 
@@ -190,7 +204,8 @@ class TooManyArguments:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         title = f"`{self.callee}` takes {counted(self.wanted, 'argument')}, and {self.found} are given"
-        return Message("K0309", title, "one too many")
+        help_ = "`range(3)` is [0, 1, 2]; another start is added: [n + 1 for n in range(3)]"
+        return Message("K0309", title, "one too many", help=help_ if self.callee == "range" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +258,12 @@ class OperatorOn:
             help_ = "strings, lists and maps are joined by `++`"
         elif self.op == "++" and type(found) is Rec:
             help_ = "a record is changed by `r with { … }`, or by a literal with `..r`"
+        elif self.op == "++" and type(found) is Con and found.name in ("Int", "Bool"):
+            help_ = 'turn it into text with to_str(…), or put it into a string: "%{…}"'
+        elif self.op == "++" and type(found) is Con and found.name == "Out":
+            help_ = 'put it into a string: "%{…}"'
+        elif self.op == "%" and type(found) is Con and found.name in ("Str", "Text"):
+            help_ = 'a value is put into a string by a hole: "%{…}"'
         return Message(
             "K0322", f"`{self.op}` is for {wants}, not for {a(p.show(found))}", f"this is {p.show(found)}", help=help_
         )
@@ -274,7 +295,7 @@ class CantInterpolate:
                 help_ = "use to_str(…), or `if`"
             case Con(name="List"):
                 help_ = (
-                    'join it first: join(…, " ")'
+                    'join it first: join(…, separator = " "); in a script, sh"…", its items become words'
                     if not self.shell
                     else "only a list of Str, Text or outputs can be words"
                 )
@@ -313,6 +334,21 @@ class UnknownTag:
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message("K0343", f"there is no kind of string `{self.tag}`", help='the one that exists is sh"…"')
+
+
+@dataclass(frozen=True, slots=True)
+class ShellFields:
+    """`${b.out}` in a script."""
+
+    name: str
+
+    def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
+        return Message(
+            "K0105",
+            f"`${{{self.name}}}` puts nothing into a script",
+            "the shell's variables have no fields",
+            help=f"write `%{{{self.name}}}` for the value of `{self.name}`",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,26 @@ _GO_ON: Final = (BRACE, ARITHMETIC)
 """In `${…}` and `$((…))` quoting goes on as outside of them."""
 
 
+_DOTTED: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[a-z_]\w*)+)\}")
+"""No parameter of a shell's has a dot in its name, so that this can only have been meant for `%{…}`."""
+
+
+def feed(scanner: Scanner, text: str) -> str | None:
+    """Feed a literal part; the first `${a.b}` in it that the shell would have to read as a parameter."""
+    if "${" not in text:
+        scanner.feed(text)
+        return None
+    at = 0
+    for found in _DOTTED.finditer(text):
+        escaped = (found.start() - len(text[: found.start()].rstrip("\\"))) % 2
+        scanner.feed(text[at : found.start()])
+        if scanner.context in ("bare", "double", "heredoc") and not escaped:
+            return found[1]
+        at = found.start()
+    scanner.feed(text[at:])
+    return None
+
+
 class Scanner:
     """Feed it the literal parts in order; at each hole ask for `context`, then call `hole`."""
 

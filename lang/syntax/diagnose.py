@@ -11,8 +11,8 @@ import difflib
 from collections.abc import Callable
 from typing import Final
 
+from kiln.lang.syntax import habits, names, signs
 from kiln.lang.syntax import mistakes as m
-from kiln.lang.syntax import names, signs
 from kiln.lang.syntax.situation import Situation
 from kiln.lang.syntax.table import ParseTable
 from kiln.lang.syntax.tokens import DECLARATION_WORDS, KIND, OPERAND_ENDS, OPERATORS, RESERVED, Tokens
@@ -60,7 +60,9 @@ def _not_a_declaration(s: Situation) -> m.Mistake | None:
     nearest = _FOREIGN_DECLARATIONS.get(word) or next(
         iter(difflib.get_close_matches(word[:40], DECLARATION_WORDS, 1)), ""
     )
-    return m.NotADeclaration(s.start, s.end, word, "" if nearest == word else nearest)
+    if nearest == word or (s.behind == ":" and word not in _FOREIGN_DECLARATIONS):
+        nearest = ""
+    return m.NotADeclaration(s.start, s.end, word, nearest)
 
 
 def _behind_the_end(s: Situation) -> m.Mistake | None:
@@ -223,10 +225,12 @@ def _words(s: Situation, index: int) -> str:
 
 
 RULES: Final[tuple[Callable[[Situation], m.Mistake | None], ...]] = (
+    *habits.FIRST,
     _lexical,
     _not_a_declaration,
     _behind_the_end,
     _next_declaration,
+    *habits.RULES,
     signs.foreign,
     signs.dots,
     signs.edit_sign,

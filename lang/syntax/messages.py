@@ -235,7 +235,10 @@ def _expression_words(
             return Words("K0119", f"`{found}` can't be used here", "", instead)
         case m.ChainedComparison(op=op):
             return Words(
-                "K0125", "comparisons don't chain", f"a second one begins with this `{op}`", "write `a < b && b < c`"
+                "K0125",
+                "comparisons don't chain",
+                f"a second one begins with this `{op}`",
+                f"write `a {op} b && b {op} c`",
             )
         case m.NeedsParentheses(word=word, before=before):
             return Words(

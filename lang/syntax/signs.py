@@ -32,6 +32,11 @@ _FOREIGN_WORDS: Final = {
     "inherit": "write the name alone, `{ name }`, or `..record` for all of its fields",
     "case": "a choice is `match x { Some(y) => y, None => 0 }`",
     "switch": "a choice is `match x { Some(y) => y, None => 0 }`",
+    "try": "nothing is caught: what may be absent is an `Option`, and `match` takes it apart",
+    "await": "nothing is waited for: outputs are named, and made when they are asked for",
+    "new": "a value is made by its constructor alone: `Circle(1)`",
+    "mod": "the remainder is `%`",
+    "div": "`/` divides, and rounds down",
     "while": "there are no loops: use `[f(x) for x in xs]` or `fold`",
     "do": "there are no statements: a body is one expression, with `let p = e; …` before it",
 }

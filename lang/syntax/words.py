@@ -75,7 +75,8 @@ def string_words(
                 "K0110", f"`{text}` is no escape", 'in a string in `"…"` a backslash begins an escape', advice
             )
         case m.SingleQuotes(text=text):
-            fix = f'write "{text}"' if text and '"' not in text else 'a string stands between `"` and `"`'
+            plain = 'a string stands between `"` and `"`, one of several lines between `"""` and `"""`'
+            fix = f'write "{text}"' if text and '"' not in text else plain
             return Words("K0113", "strings stand in double quotes", "a single quote begins nothing", fix)
         case m.StringAtColumn0(string_at=at):
             return Words(
@@ -154,13 +155,25 @@ def _why_forbidden(char: str) -> str:
     return "it is invisible"
 
 
+_FORMS = {
+    "fn": "fn double(n: Int) -> Int = n * 2;",
+    "let": "let name = 1;",
+    "type": "type Opts = { level: Int = 1 };",
+    "import": 'import "./lib.kiln" as lib;',
+}
+
+
 def declaration_words(
     mistake: m.NotADeclaration | m.IndentedDeclaration | m.SecondDeclaration | m.DocMisplaced,
 ) -> Words:
     match mistake:
         case m.NotADeclaration(word=word, nearest=nearest):
             name = "a value gets its name with `let`: `let name = …;`" if word.isidentifier() else None
+            if word == "-":
+                name = 'a list is `let names = ["a", "b"];`, a record `{ name = "a" }`'
             fix = f"did you mean `{nearest}`?" if nearest else name
+            if nearest in _FORMS and word != nearest:
+                fix = f"did you mean `{nearest}`? For example `{_FORMS[nearest]}`"
             return Words(
                 "K0117",
                 f"`{word}` begins no declaration",

@@ -28,4 +28,4 @@ def test_the_examples_of_an_explanation(code: str) -> None:
 def test_each_code_in_the_sources_is_explained() -> None:
     folder = Path(str(check.__path__[0]))
     used = {code for path in folder.glob("*.py") for code in re.findall(r'"(K\d{4})"', path.read_text())}
-    assert used == set(CODES)
+    assert used - {"K0105"} == set(CODES)  # whose text is the syntax's own
