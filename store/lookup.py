@@ -71,6 +71,16 @@ class Lookup(Opened):
         with no_cycles():
             return self._index.view(lambda txn: [decode_row(key, row) for key, row in txn.items(tables.OBJECTS)])
 
+    def registered_after(self, number: int) -> tuple[int, list[ObjectId]]:
+        """What was registered since the log stood at `number`: where it stands now, and the objects."""
+
+        def body(txn: Txn) -> tuple[int, list[ObjectId]]:
+            rows = txn.after(tables.LOG, number.to_bytes(8, "big"))
+            last = int.from_bytes(rows[-1][0], "big") if rows else number
+            return last, [ObjectId(value) for _, value in rows]
+
+        return self._index.view(body)
+
     def meta(self, object_id: ObjectId) -> ObjectMeta:
         """An object's manifest and self-references, proven. Raises NotInStore, Damaged."""
         from kiln.store.verify import read_meta

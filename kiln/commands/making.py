@@ -36,6 +36,10 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
         raise _told(context, failed) from failed
     record_targets(workshop, requests, asked, standing, plan)
     keep_answers(requests, asked, cache_root())
+    if getattr(args, "push_after", True):
+        from kiln.commands.cachepush import push_after_build
+
+        push_after_build(asked, plan, context)
     context.console.say(_summary(asked, plan, tally, time.monotonic() - began))
     return asked, plan
 

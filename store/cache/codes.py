@@ -95,4 +95,20 @@ CODES: dict[str, tuple[str, str]] = {
         "Fewer than two of the places that were asked say anything of this target, or of the same resolved"
         " derivation.",
     ),
+    "K0674": (
+        "an object that is not shared",
+        "What a build made that was given secrets is not pushed, and neither is what refers to it: its builder's"
+        " witness says so. Push what does not need it; who needs it realises it with secrets of their own.",
+    ),
+    "K0675": (
+        "names that differ by case alone",
+        "Some file systems take two such names in one folder for one, and one file would replace the other there. An"
+        " object like that can be used where it was built, but is not pushed. Rename one of the two in the build.",
+    ),
+    "K0676": (
+        "nothing that collection may touch",
+        "`kiln cache gc` removes what no head names. It must see every file and every head of the cache: one that"
+        " cannot be listed, or has a head that does not parse or a segment that is missing, is left as it is. Remove"
+        " the head of an uploader who is gone by hand, or have its holder push again.",
+    ),
 }

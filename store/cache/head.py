@@ -14,7 +14,8 @@ with each that is written: who has seen 7 takes no 6 (a rollback), and nobody ta
 `segments` are the tables in force, the newest first: the row of an earlier one wins. A segment is named by its
 digest, with the length and the BLAKE3 of its footer (see `segment`), so that its rows are vouched for by this
 signature though nobody reads the whole file. `retired` are those that were in force until `since`: a reader in the
-middle may need what only they name, so collection treats them as in force until a grace period is over.
+middle may need what only they name, so collection treats them as in force until a grace period is over. After three
+days they are left out.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ SCHEMA = "kiln.cache-head/1"
 MAX_HEAD = 1 << 20
 MAX_SEGMENTS = 64
 MAX_RETIRED = 512
+RETIRED_FOR = 3 * 24 * 3600
+"""Seconds for which a head goes on naming what was in force: the longest grace period."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -69,7 +69,7 @@ _REFRESH = 24 * 3600
 class CaseClash(CacheError):
     """An object with two names in one folder that some file systems take for one."""
 
-    code = "K0671"
+    code = "K0675"
 
 
 class Progress(NamedTuple):

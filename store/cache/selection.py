@@ -11,7 +11,7 @@ degraded. Statements that bind a derivation to a tree with changes in it say not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ EVERYTHING = "everything"
 class NotShared(CacheError):
     """An object that was made with secrets, or that refers to one."""
 
-    code = "K0670"
+    code = "K0674"
 
 
 class Wanted(NamedTuple):
@@ -89,19 +89,20 @@ def select_targets(store: Store, wanted: Sequence[Wanted], *, evidence: bool = T
     return _filled(selection, store, history, made, evidence)
 
 
-def select_all(store: Store, *, evidence: bool = True) -> Selection:
-    """Everything that was built or taken here, with what it refers to. Raises StoreError."""
+def select_all(store: Store, only: Collection[ObjectId] | None = None, *, evidence: bool = True) -> Selection:
+    """All that was built or taken here, or those of `only`, with what it refers to. Raises StoreError."""
     history = _History(store)
     infos = {info.id: info for info in store.all_objects()}
-    made = history.reach(list(infos))
-    start = [item for item in infos if history.producers.get(item)]
+    chosen = [item for item in infos if only is None or item in only]
+    history.reach(chosen)
+    start = [item for item in chosen if history.producers.get(item)]
     ordered: dict[ObjectId, ObjectInfo] = {}
     for item in start:
         order_into(ordered, item, infos.get)
+    made = history.reach(ordered)
     private = _private(list(ordered.values()), history)
     selection = Selection(objects=[info for info in ordered.values() if info.id not in private])
     selection.withheld = [ordered[item] for item in sorted(private)]
-    made -= {item for item in made if not history.is_shared(item)}
     selection.targets = _tops(selection.objects, history, evidence)
     return _filled(selection, store, history, made, evidence)
 

@@ -154,7 +154,7 @@ class Update(NamedTuple):
 
     def apply(self, head: Head | None, cache: str, now: int, lifetime: int) -> Head:
         """The next version of a head. Raises Conflict when what is to be replaced is not in force any more."""
-        from kiln.store.cache.head import MAX_RETIRED, MAX_SEGMENTS, Retired
+        from kiln.store.cache.head import MAX_RETIRED, MAX_SEGMENTS, RETIRED_FOR, Retired
 
         segments = () if head is None else head.segments
         if not set(self.replaced) <= set(segments):
@@ -169,7 +169,8 @@ class Update(NamedTuple):
             )
         retired = () if head is None else head.retired
         gone = tuple(Retired(item, now) for item in self.replaced)
-        again = tuple(item for item in (*gone, *retired) if item.entry not in kept)
+        recent = (item for item in retired if item.since >= now - RETIRED_FOR)
+        again = tuple(item for item in (*gone, *recent) if item.entry not in kept)
         version = 1 if head is None else head.version + 1
         return Head(cache, version, now, now + lifetime, tuple(kept), again[:MAX_RETIRED])
 
