@@ -52,8 +52,13 @@ class Context:
         if self._keys is None:
             from kiln.store.provenance.keyfile import open_keys
 
-            self._keys = open_keys(os.path.join(config_root(), "keys", "builder.key"))
+            self._keys = open_keys(self.key_file())
         return self._keys
+
+    @staticmethod
+    def key_file() -> str:
+        """The file of the builder's secret keys."""
+        return os.path.join(config_root(), "keys", "builder.key")
 
     def trees(self) -> LateTrees:
         """Where remote modules come from; the store is opened when one is asked for."""

@@ -23,7 +23,7 @@ import os
 import re
 import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, TypeAlias
 
 from kiln.store.errors import NotOwner
@@ -64,8 +64,7 @@ class KeyRing:
     @property
     def public_keys(self) -> tuple[PublicKey, ...]:
         """The active key first, then the retired ones."""
-        retired = tuple(key.public_key for key in self.keys if key.state == "retired")
-        return (self.active.public_key, *retired)
+        return (self.active.public_key, *(key.public_key for key in self._retired))
 
     def signer(self) -> SecretKey:
         """The active key, ready to sign. Raises BadKeyFile if its two halves do not belong together."""
@@ -76,6 +75,15 @@ class KeyRing:
         """One new key from the system's randomness."""
         seed = os.urandom(KEY_BYTES)
         return cls((StoredKey("active", created, SecretKey.of(seed).public_key, seed),))
+
+    def rotated(self, created: str) -> Self:
+        """The ring with a new active key before the others, which are retired. Newer keys stand before older ones."""
+        old = tuple(replace(key, state="retired") for key in (self.active, *self._retired))
+        return type(self)((*self.generate(created).keys, *old))
+
+    @property
+    def _retired(self) -> tuple[StoredKey, ...]:
+        return tuple(key for key in self.keys if key.state == "retired")
 
 
 def unlock(key: StoredKey) -> SecretKey:
@@ -125,6 +133,18 @@ def load_keys(path: str) -> KeyRing | None:
         raise BadKeyFile(f"{path} cannot be read", found=os.strerror(error.errno or 0)) from error
     try:
         return _read(name, descriptor, path) if _exists(name, descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def replace_keys(path: str, ring: KeyRing) -> None:
+    """Write a changed ring over the file, which is there and is held by `textfile.editing`. Raises BadKeyFile."""
+    folder, name = _split(path)
+    descriptor = _open_folder(folder)
+    try:
+        draft = _write(name, descriptor, ring)
+        os.rename(draft, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -245,20 +265,29 @@ def _read(name: str, folder: int, path: str) -> KeyRing:
 
 def _create(name: str, folder: int) -> None:
     """Write a new key beside its place and link it there; whoever links first has made the key."""
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    data = format_keys(KeyRing.generate(created)).encode("ascii")
-    temporary = f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
-    descriptor = os.open(temporary, _WRITE_FLAGS, 0o600, dir_fd=folder)
+    ring = KeyRing.generate(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    temporary = _write(name, folder, ring)
     try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            os.fchown(descriptor, os.fstat(folder).st_uid, -1)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
         os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         pass
     finally:
         os.unlink(temporary, dir_fd=folder)
         os.fsync(folder)
+
+
+def _write(name: str, folder: int, ring: KeyRing) -> str:
+    """Write a ring beside its place, synced; what it is called there."""
+    temporary = f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    descriptor = os.open(temporary, _WRITE_FLAGS, 0o600, dir_fd=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            os.fchown(descriptor, os.fstat(folder).st_uid, -1)
+            file.write(format_keys(ring).encode("ascii"))
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        os.unlink(temporary, dir_fd=folder)
+        raise
+    return temporary

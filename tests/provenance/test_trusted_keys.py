@@ -66,7 +66,8 @@ def test_a_wrong_line_is_an_error_that_names_it(text: str, message: str) -> None
 
 def test_no_file_trusts_the_own_key_alone(tmp_path: Path) -> None:
     policy = load_policy(str(tmp_path / "trusted-keys"), [CI])
-    assert policy == Policy.of([TrustedKey(CI, OWN, EVERYTHING)])
+    assert policy == Policy.of(own=[CI])
+    assert policy.by_id == {CI.keyid: TrustedKey(CI, OWN, EVERYTHING)} and policy.own == {CI.keyid}
 
 
 def test_the_own_key_is_trusted_for_everything_whatever_a_line_says(tmp_path: Path) -> None:
