@@ -37,7 +37,7 @@ LIBRARY = os.path.dirname(os.path.abspath(stdlib.__file__))
 
 ALLOWED = frozenset(
     {"K0401", "K0402", "K0403", "K0404", "K0405", "K0406", "K0407", "K0408", "K0409", "K0410", "K0413"}
-    | {"K0415", "K0416", "K0417", "K0418"}
+    | {"K0415", "K0416", "K0417", "K0502", "K0418"}
 )
 """The errors that docs/spec/language.md allows to a well-typed program."""
 
