@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from kiln.lang.check.functions import param_mode
 from kiln.lang.check.infos import Mode
+from kiln.lang.check.uses import put_parts
 from kiln.lang.syntax import ast
 
 
@@ -79,7 +80,7 @@ def mentions(nodes: Sequence[object]) -> tuple[str, ...]:
             _special(n, found)
             if kind is ast.Field and n.value is None:  # type: ignore[attr-defined]
                 continue
-        stack.extend([x for x in n if isinstance(x, tuple)])  # type: ignore[attr-defined]
+        put_parts(stack, kind, n)
     return tuple(found)
 
 

@@ -17,20 +17,28 @@ def mentioned(node: object, known: Collection[str]) -> list[str]:
     """The names in `known` that occur in the text."""
     found: dict[str, None] = {}
     stack: list[object] = [node]
-    pop, extend = stack.pop, stack.extend
     while stack:
-        n = pop()
+        n = stack.pop()
         kind = type(n)
         if kind in _NAMED:
             name: str = n.name  # type: ignore[attr-defined]
             if name in known:
                 found[name] = None
-        elif kind is ast.Field and n.value is None:  # type: ignore[attr-defined]
-            if n.label.text in known:  # type: ignore[attr-defined]
-                found[n.label.text] = None  # type: ignore[attr-defined]
-            continue
-        extend([x for x in n if isinstance(x, tuple)])  # type: ignore[attr-defined]
+        elif kind is ast.Field and n.value is None and n.label.text in known:  # type: ignore[attr-defined]
+            found[n.label.text] = None  # type: ignore[attr-defined]
+        put_parts(stack, kind, n)
     return list(found)
+
+
+def put_parts(stack: list[object], kind: type, n: object) -> None:
+    """Put what a node or a row of them holds on a stack, in its order; and plain values, which hold nothing."""
+    if kind is tuple:
+        stack += n  # type: ignore[arg-type]
+        return
+    for place in ast.INNER.get(kind, ()):
+        part = n[place]  # type: ignore[index]
+        if part:
+            stack.append(part)
 
 
 def free_names(node: object, known: Collection[str]) -> list[str]:

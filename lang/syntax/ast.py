@@ -13,7 +13,7 @@ a declaration's tree is a function of its own text and can be kept when the text
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 
 class Name(NamedTuple):
@@ -603,3 +603,17 @@ class Module(NamedTuple):
     text: str
     doc: str | None
     chunks: tuple[Chunk, ...]
+
+
+_LEAVES: Final = frozenset(("int", "str", "bool", "str | None", "Name", "Name | None", "tuple[Name, ...]"))
+
+
+def _inner(kind: type) -> tuple[int, ...]:
+    written = [getattr(t, "__forward_arg__", t) for t in kind.__annotations__.values()]
+    return tuple([place for place, t in enumerate(written) if t not in _LEAVES])
+
+
+INNER: Final[dict[type, tuple[int, ...]]] = {
+    kind: _inner(kind) for kind in list(globals().values()) if isinstance(kind, type) and hasattr(kind, "_fields")
+}
+"""For each kind of node, the places of what it holds that holds more than names and plain values."""
