@@ -22,7 +22,7 @@ from blake3 import blake3
 
 from kiln.serve.refusal import Refused
 from kiln.serve.shelf import Shelf
-from kiln.store.cache.objectrecord import ObjectRecord, decode_record
+from kiln.store.cache.objectrecord import BlobPlace, ObjectRecord, decode_record
 from kiln.store.cache.rows import (
     BLOBS,
     CLAIMS,
@@ -54,7 +54,7 @@ class Verification:
         self._policy = policy
         self._objects: set[ObjectId] = set()
         self._needed: set[bytes] = set()
-        self._blobs: set[BlobDigest] = set()
+        self._blobs: set[tuple[BlobDigest, BlobPlace]] = set()
 
     def check(self, rows: Mapping[bytes, bytes]) -> dict[str, int]:
         """Verify rows; how many of each kind. Raises Refused, Damaged, BadSignature, Untrusted."""
@@ -73,7 +73,7 @@ class Verification:
                 self._envelope(EnvelopeDigest(digest), value)
                 counts["envelopes"] += 1
             elif table == BLOBS:
-                self._blob(BlobDigest(digest), self._shelf.blob(decode_blob(value)))
+                self._blob(BlobDigest(digest), decode_blob(value))
             elif table == TARGETS:
                 self._target(value)
         self._needed -= rows.keys()
@@ -89,14 +89,14 @@ class Verification:
         info = record.meta.info
         self._needed.update(key(OBJECTS, reference) for reference in info.references if reference != object_id)
         for digest, blob in record.blobs.items():
-            self._blob(digest, self._shelf.blob(blob))
+            self._blob(digest, blob)
         self._self_references(record)
 
-    def _blob(self, digest: BlobDigest, pieces: Iterator[bytes]) -> None:
-        if digest not in self._blobs:
-            if _hash(pieces) != digest:
+    def _blob(self, digest: BlobDigest, place: BlobPlace) -> None:
+        if (digest, place) not in self._blobs:
+            if _hash(self._shelf.blob(place)) != digest:
                 raise Damaged("a blob is not what its digest says", found=str(digest))
-            self._blobs.add(digest)
+            self._blobs.add((digest, place))
 
     def _self_references(self, record: ObjectRecord) -> None:
         if not record.meta.places:
