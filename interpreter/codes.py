@@ -42,7 +42,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0460": (
         "a secret is not here, or can't be used",
-        "A build file names secrets and never holds them. The value of `secret(\"release-key\")` is read when "
+        'A build file names secrets and never holds them. The value of `secret("release-key")` is read when '
         "something is made with it: from the variable KILN_SECRET_RELEASE_KEY, or else from the file release-key in the folder "
         "kiln/secrets of your configuration (~/.config), which nobody else may be able to read. It has 8 bytes at "
         "least, so that it can be looked for in logs and outputs.",
@@ -74,5 +74,23 @@ CODES: dict[str, tuple[str, str]] = {
         "the rebuild differs",
         "A build from the same inputs gave another result. The message names the first derivation, in the order "
         "of the build, whose inputs were equal and whose output was not, and the files that differ.",
+    ),
+    "K0665": (
+        "a resolution of another derivation",
+        "A cache offers a signed resolution that says which resolved derivation stands for one of yours. Kiln "
+        "computes that itself from the recipe and the inputs that the resolution names, and something else came out: "
+        "it is valid for another derivation, or was made by another version. It isn't taken.",
+    ),
+    "K0666": (
+        "a cache did not bring what it offered",
+        "The cache's index named an object, and no cache could give all of its bytes: files are missing or damaged "
+        "there, or it went down meanwhile. The targets are planned again without it, so that it's made here or taken "
+        "from elsewhere. This is shown only where that went on and on.",
+    ),
+    "K0667": (
+        "no cache has it",
+        "`kiln cache pull` takes targets and makes nothing. No cache that you use offers this one on the word of "
+        "keys that you trust, with all that it needs when it runs. `kiln cache status TARGET` shows what each has; "
+        "`kiln realise` makes what is missing.",
     ),
 }

@@ -74,3 +74,15 @@ class NotReplayable(RealiseError):
     """An envelope or a closure that does not hold what a replay needs."""
 
     code = "K0650"
+
+
+class NotBrought(RealiseError):
+    """Something that a cache offered, and then nobody could bring: the targets are planned again without it."""
+
+    code = "K0666"
+
+
+class NotOffered(RealiseError):
+    """Something that no cache has, where nothing may be made."""
+
+    code = "K0667"

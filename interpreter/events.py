@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from kiln.store.digest import DrvDigest
 
-StepKind: TypeAlias = Literal["build", "fetch", "unpack", "write"]
-Verdict: TypeAlias = Literal["built", "fetched", "unchanged", "equal"]
+StepKind: TypeAlias = Literal["build", "fetch", "unpack", "write", "take"]
+"""`take`: brought from a cache, whatever it would be to make it."""
+Verdict: TypeAlias = Literal["built", "fetched", "unchanged", "equal", "cached"]
 """`unchanged`: the store has it, as its inputs came out as they were (early cutoff). `equal`: reproduced."""
 
 
@@ -54,6 +55,8 @@ class StepFinished(NamedTuple):
     verdict: Verdict
     seconds: float
     paths: tuple[str, ...]
+    source: str = ""
+    """The caches that it came from, by their names here."""
 
 
 class StepFailed(NamedTuple):

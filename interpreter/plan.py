@@ -4,10 +4,13 @@ The plan goes down from the targets, a level at a time, one bulk question a leve
 
 1. A derivation is **taken** when the store knows a resolution of it whose outputs it holds and whose pins agree
    with the plan's own. Its inputs are not looked at: the plan only notes what they were (its pins).
-2. A derivation that can't be taken is **pending**; its inputs are demanded in turn.
+2. Of what the store does not have, the caches are asked: first for what is demanded right now, which is all there
+   is to ask if they have the targets, then for all that lies below, at once. What they **offer** is taken likewise.
+3. A derivation that can't be taken is **pending**; its inputs are demanded in turn.
 
 Invariant: a plan pins exactly one object for each (derivation, output), so that a closure never mixes two results
-of one derivation. A resolution that pins another object than the plan is not taken.
+of one derivation. A resolution that pins another object than the plan is not taken. Pins are one level deep: where
+claims give several objects for one output, `clash` looks into the closures of what was taken.
 
 A pending derivation may still turn out to be there when its inputs are known (early cutoff); that is decided
 when it is run, by its resolved digest. Planning does no I/O of its own.
@@ -41,6 +44,22 @@ class Knowledge(Protocol):
     def present(self, item: SourceObject) -> bool: ...
 
 
+class Offers(Protocol):
+    """What the planner asks of caches. What they answer satisfies the policy, and they can bring all of it."""
+
+    def known(self, drvs: Collection[DrvDigest], below: Iterable[DrvDigest]) -> Mapping[DrvDigest, Sequence[Known]]:
+        """Like `Knowledge.known`. `below` is what will be asked for next, if these can't be taken."""
+        ...
+
+    def bring(self, item: SourceObject) -> None:
+        """It was taken: it and all it refers to will be there when it is needed."""
+        ...
+
+    def brings(self, item: SourceObject) -> bool:
+        """Whether it comes along with what was taken."""
+        ...
+
+
 @dataclass(slots=True)
 class Plan:
     """`pins` grows while the plan is carried out; guarded by the scheduler's lock."""
@@ -48,6 +67,10 @@ class Plan:
     pins: dict[DrvOutput, SourceObject] = field(default_factory=dict)
     taken: set[DrvDigest] = field(default_factory=set)
     pinned_by: dict[DrvOutput, set[DrvDigest]] = field(default_factory=dict)
+    offered: dict[DrvOutput, SourceObject] = field(default_factory=dict)
+    """What caches have to bring."""
+    held: dict[DrvOutput, SourceObject] = field(default_factory=dict)
+    """What was taken from one's own store because something demanded it."""
     todo: tuple[DrvDigest, ...] = ()
     """Inputs before what needs them."""
 
@@ -66,20 +89,23 @@ def make_plan(
     targets: Iterable[DrvOutput],
     knowledge: Knowledge,
     distrust: Collection[DrvDigest] = (),
+    offers: Offers | None = None,
 ) -> Plan:
     """Plan the targets. Derivations in `distrust` are run, whatever is known of them."""
     plan = Plan()
     pending: dict[DrvDigest, None] = {}
     level = dict.fromkeys(targets)
     while level:
-        asked = [item for item in level if not _settled(plan, pending, knowledge, item)]
-        known = knowledge.known({item.drv for item in asked if item.drv not in distrust})
+        left = [item for item in level if not _settled(plan, pending, knowledge, offers, item)]
+        known = knowledge.known({item.drv for item in left if item.drv not in distrust})
+        left = _untaken(plan, left, known, plan.held)
+        if offers is not None and any(item.drv not in distrust for item in left):
+            left = _ask_caches(graph, plan, left, offers, distrust, first=not pending)
         level = {}
-        for item in asked:
-            if item.drv in pending or _take(plan, item, known.get(item.drv, ())):
-                continue
-            pending[item.drv] = None
-            level.update(dict.fromkeys(drv_inputs(graph, item.drv)))
+        for item in left:
+            if item.drv not in pending:
+                pending[item.drv] = None
+                level.update(dict.fromkeys(drv_inputs(graph, item.drv)))
     plan.todo = in_order(graph, pending)
     return plan
 
@@ -89,15 +115,55 @@ def take_all(targets: Iterable[DrvOutput], knowledge: Knowledge) -> Plan | None:
     plan = Plan()
     wanted = list(dict.fromkeys(targets))
     known = knowledge.known({item.drv for item in wanted})
-    for item in wanted:
-        if not (_settled(plan, (), knowledge, item) or _take(plan, item, known.get(item.drv, ()))):
-            return None
-    return plan
+    return plan if not _untaken(plan, wanted, known, plan.held) else None
 
 
-def _settled(plan: Plan, pending: Collection[DrvDigest], knowledge: Knowledge, item: DrvOutput) -> bool:
+def _settled(
+    plan: Plan, pending: Collection[DrvDigest], knowledge: Knowledge, offers: Offers | None, item: DrvOutput
+) -> bool:
+    if item.drv in pending:
+        return True
     pinned = plan.pins.get(item)
-    return item.drv in pending or (pinned is not None and knowledge.present(pinned))
+    if pinned is None:
+        return False
+    return (offers is not None and offers.brings(pinned)) or knowledge.present(pinned)
+
+
+def _ask_caches(
+    graph: Graph,
+    plan: Plan,
+    left: Sequence[DrvOutput],
+    offers: Offers,
+    distrust: Collection[DrvDigest],
+    *,
+    first: bool,
+) -> list[DrvOutput]:
+    """What the caches do not offer either. The first question is for the targets alone."""
+    drvs = {item.drv for item in left if item.drv not in distrust}
+    known = offers.known(drvs, () if first else closure(graph, drvs))
+    before = len(plan.offered)
+    rest = _untaken(plan, left, known, plan.offered)
+    for made in list(plan.offered.values())[before:]:
+        offers.bring(made)
+    return rest
+
+
+def _untaken(
+    plan: Plan,
+    items: Iterable[DrvOutput],
+    known: Mapping[DrvDigest, Sequence[Known]],
+    taken: dict[DrvOutput, SourceObject],
+) -> list[DrvOutput]:
+    """Take what can be taken, and note it in `taken`; what is left. Of a derivation all or nothing is left."""
+    left: list[DrvOutput] = []
+    drvs: set[DrvDigest] = set()
+    for item in items:
+        if item.drv in drvs or not _take(plan, item, known.get(item.drv, ())):
+            left.append(item)
+            drvs.add(item.drv)
+        else:
+            taken[item] = plan.pins[item]
+    return left
 
 
 def _take(plan: Plan, item: DrvOutput, ways: Sequence[Known]) -> bool:

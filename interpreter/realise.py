@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kiln.interpreter.derivation import (
     BuildStep,
@@ -27,7 +28,7 @@ from kiln.interpreter.derivation import (
     Step,
     resolve,
 )
-from kiln.interpreter.errors import RealiseError
+from kiln.interpreter.errors import NotBrought, RealiseError
 from kiln.interpreter.events import (
     Planned,
     StepFailed,
@@ -37,6 +38,7 @@ from kiln.interpreter.events import (
     StepSkipped,
     StepStarted,
     Verdict,
+    Warned,
 )
 from kiln.interpreter.evidence import digest_of_made
 from kiln.interpreter.ledger import sign_pins
@@ -46,8 +48,14 @@ from kiln.interpreter.schedule import Demand, Outcome, Scheduler
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
 
+if TYPE_CHECKING:
+    from kiln.interpreter.bringing import Bringing
+    from kiln.interpreter.substitute import Substituter
+
 _FETCHES = 8
 _REPLANS = 3
+_RETRIES = 20
+"""How often targets are planned again because a cache did not bring what it offered: each time it offers less."""
 
 
 class Failed(Exception):
@@ -93,12 +101,16 @@ def realise(
     """Make the targets; their objects are in the plan's pins. Raises Failed."""
     tally = Tally()
     distrust: set[DrvDigest] = set()
+    caches = open_substituter(workshop, graph)
     while True:
-        plan = make_plan(graph, targets, workshop.ledger, distrust)
-        workshop.emit(Planned(len(plan.todo), len(plan.taken)))
-        outcome = _run(workshop, graph, plan, tally, keep_going) if plan.todo else Outcome()
+        plan = plan_with(workshop, graph, targets, caches, distrust)
+        steps = len(plan.todo) + len({item.drv for item in plan.offered})
+        workshop.emit(Planned(steps, len(plan.taken) + len(plan.todo) - steps))
+        bringing = _bringing(workshop, graph, plan, tally, caches)
+        outcome = _run(workshop, graph, plan, tally, keep_going, bringing)
         mixed = [cause for cause in outcome.failed.values() if isinstance(cause, TwoResults)]
-        if not mixed or tally.replanned == _REPLANS:
+        lost = bringing.lost() if bringing is not None else []
+        if not (mixed or lost) or tally.replanned >= (_RETRIES if lost else _REPLANS):
             break
         tally.replanned += 1
         distrust.update(*(cause.users for cause in mixed))
@@ -131,26 +143,102 @@ def recipe_kind(recipe: Derivation | Fixed) -> StepKind:
             return "build"
 
 
-def _run(workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going: bool) -> Outcome[DrvDigest]:
-    running = set(plan.todo)
-    needs: Mapping[DrvDigest, Sequence[DrvDigest]] = {
-        drv: [item.drv for item in drv_inputs(graph, drv) if item.drv in running] for drv in plan.todo
-    }
+def open_substituter(workshop: Workshop, graph: Graph) -> Substituter | None:
+    """What asks the caches, if there are any; none of them is touched before the store lacks something."""
+    if workshop.open_caches is None:
+        return None
+    from kiln.interpreter.substitute import Substituter
+
+    return Substituter(workshop.store, workshop.open_caches, graph, lambda text: workshop.emit(Warned(text)))
+
+
+def plan_with(
+    workshop: Workshop,
+    graph: Graph,
+    targets: Collection[DrvOutput],
+    caches: Substituter | None,
+    distrust: Collection[DrvDigest] = (),
+) -> Plan:
+    """A plan that mixes no two results of one output, neither in its pins nor in the closures of what it takes."""
+    if caches is not None:
+        caches.begin()
+    return make_plan(graph, targets, workshop.ledger, distrust, caches)
+
+
+def _bringing(
+    workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, caches: Substituter | None
+) -> Bringing | None:
+    """The caches' part in a run; None where they have none."""
+    if caches is None or not (plan.offered or (plan.todo and caches.caches.readers)):
+        return None
+    from kiln.interpreter.bringing import Bringing
+
+    return Bringing(workshop, caches, graph, plan, lambda: tally.count("cached"))
+
+
+def _run(
+    workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going: bool, bringing: Bringing | None
+) -> Outcome[DrvDigest]:
     if any(step_kind(graph[drv]) == "build" for drv in plan.todo):
         from kiln.interpreter.sandbox.helper import shared_launcher
 
         shared_launcher()  # it starts while the first steps fetch and unpack
-    runner = _Runner(workshop, graph, plan, tally)
+    runner = _Runner(workshop, graph, plan, tally, bringing)
+    slots = {"fetch": _FETCHES, "build": workshop.jobs}
+    if bringing is not None:
+        return _run_with_caches(graph, plan, runner, bringing, slots, keep_going)
+    if not plan.todo:
+        return Outcome()
+    running = set(plan.todo)
+    needs: Mapping[DrvDigest, Sequence[DrvDigest]] = {
+        drv: [item.drv for item in drv_inputs(graph, drv) if item.drv in running] for drv in plan.todo
+    }
     return Scheduler(
         plan.todo,
         needs,
         runner.run,
         lambda drv: demand_of(graph[drv]),
-        {"fetch": _FETCHES, "build": workshop.jobs},
+        slots,
         memory=machine_memory(),
         keep_going=keep_going,
         interrupt=runner.interrupt,
     ).run()
+
+
+def _run_with_caches(
+    graph: Graph, plan: Plan, runner: _Runner, bringing: Bringing, slots: Mapping[str, int], keep_going: bool
+) -> Outcome[DrvDigest]:
+    """The same with the caches' jobs among the steps. What comes of those jobs is no step's failure."""
+    from kiln.interpreter.bringing import SLOTS, Job
+
+    order, needs = bringing.jobs(plan.todo)
+
+    def run(job: Job) -> None:
+        if isinstance(job, DrvDigest):
+            runner.run(job)
+        else:
+            bringing.run(job)
+
+    found: Outcome[Job] = Scheduler(
+        order,
+        needs,
+        run,
+        lambda job: demand_of(graph[job]) if isinstance(job, DrvDigest) else bringing.demand(job),
+        {**slots, **SLOTS},
+        memory=machine_memory(),
+        keep_going=keep_going,
+        interrupt=runner.interrupt,
+    ).run()
+    for job, cause in found.failed.items():
+        if not isinstance(job, DrvDigest):
+            raise cause  # a full disk, a store that is locked
+    failed = {job: cause for job, cause in found.failed.items() if isinstance(job, DrvDigest)}
+    skipped = {
+        job: blocker
+        for job, blocker in found.skipped.items()
+        if isinstance(job, DrvDigest) and isinstance(blocker, DrvDigest)
+    }
+    return Outcome(failed, skipped)
 
 
 def demand_of(step: Step) -> Demand:
@@ -172,11 +260,20 @@ def kill_builds() -> None:
     close_shared_launcher()
 
 
+def _verdict(kind: StepKind, made: Made, source: str | None) -> Verdict:
+    if not made.fresh:
+        return "unchanged" if source is None else "cached"
+    return "fetched" if kind == "fetch" else "built"
+
+
 class _Runner:
     """Runs one step after another, on the scheduler's threads; the plan is guarded by `_lock`."""
 
-    def __init__(self, workshop: Workshop, graph: Graph, plan: Plan, tally: Tally) -> None:
+    def __init__(
+        self, workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, bringing: Bringing | None = None
+    ) -> None:
         self._workshop = workshop
+        self._bringing = bringing
         self._graph = graph
         self._plan = plan
         self._tally = tally
@@ -187,6 +284,8 @@ class _Runner:
     def interrupt(self) -> None:
         """End what runs; how its steps end is then no failure of theirs."""
         self._interrupted.set()
+        if self._bringing is not None:
+            self._bringing.stop()
         kill_builds()
 
     def run(self, drv: DrvDigest) -> None:
@@ -196,20 +295,23 @@ class _Runner:
         try:
             made = self._make(step)
         except Exception as error:
-            if self._interrupted.is_set():
+            if self._interrupted.is_set() or isinstance(error, NotBrought):
                 self._workshop.emit(StepInterrupted(drv, name, kind, time.time() - began))
                 raise
             code = str(getattr(error, "code", "K9999"))
             self._workshop.emit(StepFailed(drv, name, kind, code, str(error), time.time() - began))
             raise
-        verdict: Verdict = "unchanged" if not made.fresh else "fetched" if kind == "fetch" else "built"
+        source = self._bringing.source_of(drv) if self._bringing is not None and not made.fresh else None
+        verdict = _verdict(kind, made, source)
         paths = tuple(str(item.info.path) for item in made.outputs.values())
-        self._workshop.emit(StepFinished(drv, name, kind, verdict, time.time() - began, paths))
+        self._workshop.emit(StepFinished(drv, name, kind, verdict, time.time() - began, paths, source or ""))
         with self._lock:
             self._tally.count(verdict)
             self._pin(step, made)
 
     def _make(self, step: Step) -> Made:
+        if self._bringing is not None:
+            self._bringing.check(step)
         if isinstance(step, FetchStep):
             making = Making(step.digest, step.fixed, step.sources, place=step.place, credentials=step.credentials)
             return make(self._workshop, making)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kiln.interpreter.fetch.config import FetchConfig
     from kiln.interpreter.sandbox.mountpoints import MountPoints
     from kiln.interpreter.secrets import SecretValue
+    from kiln.store.cache.several import Caches
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class Workshop:
     offline: bool = False
     secrets: str = ""
     """The folder of this user's secrets, a file each."""
+    open_caches: Callable[[], Caches] | None = None
+    """Opens the caches that may be asked; None where there are none."""
     untrusted: tuple[str, ...] = ()
     """Roots of other stores of this machine, from which objects may be copied by digest."""
     guard: threading.Lock = field(default_factory=threading.Lock)

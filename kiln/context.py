@@ -9,6 +9,8 @@ from kiln.console import Console
 from kiln.paths import config_root, data_root, state_root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kiln.interpreter.evaluate.budget import Budget
     from kiln.interpreter.events import Sink
     from kiln.interpreter.ledger import Ledger
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from kiln.progress import Progress
     from kiln.store.cache.seen import Memory
     from kiln.store.cache.settings import Settings
+    from kiln.store.cache.several import Caches
     from kiln.store.provenance.keyfile import KeyRing
     from kiln.store.provenance.trust import Policy
     from kiln.store.store import Store
 
+VARIABLE = "KILN_CACHES"
+"""Names caches in the place of the file (see `store/cache/settings.py`)."""
 BUILD_ID = 30033
 """The user and group id that owns, and builds for, a store that root makes."""
 
@@ -36,6 +41,7 @@ class Context:
         self._store: Store | None = None
         self._keys: KeyRing | None = None
         self._trees: LateTrees | None = None
+        self._caches: list[Caches] = []
         self.offline = False
         """Whether remote modules may not be fetched."""
         self.budget: Budget | None = None
@@ -75,15 +81,22 @@ class Context:
         return Ledger(self.store())
 
     def workshop(
-        self, sink: Sink, *, jobs: int | None = None, offline: bool = False, store: Store | None = None
+        self,
+        sink: Sink,
+        *,
+        jobs: int | None = None,
+        offline: bool = False,
+        store: Store | None = None,
+        caches: bool = False,
     ) -> Workshop:
-        """What making something takes, in the user's store or another."""
+        """What making something takes, in the user's store or another; with `caches`, what they have is taken."""
         from kiln import __version__
+        from kiln.interpreter.events import Warned
         from kiln.interpreter.ledger import Ledger
         from kiln.interpreter.workshop import Workshop
 
         into = store or self.store()
-        return Workshop(
+        made = Workshop(
             store=into,
             ledger=Ledger(into),
             signer=self.keys().signer(),
@@ -94,6 +107,31 @@ class Context:
             offline=offline,
             secrets=os.path.join(config_root(), "secrets"),
         )
+        if caches and not offline:
+            made.open_caches = self.cache_opener(into, lambda text: made.emit(Warned(text)))
+        return made
+
+    def cache_opener(
+        self, store: Store, warn: Callable[[str], None], only: str | None = None
+    ) -> Callable[[], Caches] | None:
+        """What opens the user's caches, or one of them alone; None where there are none.
+
+        Raises BadCacheAddress, which is also raised for an `only` that is neither a cache's name nor an address.
+        """
+        if only is None and VARIABLE not in os.environ and not os.path.exists(self.caches_file()):
+            return None
+        from kiln.opencaches import chosen, open_caches
+
+        settings = chosen(self.caches(), only)
+        if not settings:
+            return None
+
+        def opened() -> Caches:
+            found = open_caches(settings, store, self.policy(), self.memory(), warn)
+            self._caches.append(found)
+            return found
+
+        return opened
 
     def policy(self) -> Policy:
         """Whose word counts here: the builder's own keys, the file of trusted ones, and what these said since of
@@ -146,6 +184,9 @@ class Context:
 
     def close(self) -> None:
         self.end_progress()
+        for caches in self._caches:
+            caches.close()
+        self._caches.clear()
         if self._store is not None:
             self._store.close()
             self._store = None

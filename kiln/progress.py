@@ -30,7 +30,7 @@ from kiln.interpreter.events import (
 )
 from kiln.store.digest import DrvDigest
 
-_VERBS = {"build": "building", "fetch": "fetching", "unpack": "unpacking", "write": "writing"}
+_VERBS = {"build": "building", "fetch": "fetching", "unpack": "unpacking", "write": "writing", "take": "fetching"}
 _LIVE_LINES = 10
 _PERIOD = 0.1
 
@@ -62,7 +62,8 @@ def verdict_line(console: Console, event: StepFinished | StepFailed | StepInterr
     match event:
         case StepFinished():
             mark = console.paint("✔", "green")
-            return f"{mark} {name:<28} {event.verdict:<10} {event.seconds:.1f}s"
+            source = f" {escape(event.source):<8}" if event.source else ""
+            return f"{mark} {name:<28} {event.verdict:<10}{source} {event.seconds:.1f}s"
         case StepFailed():
             return f"{console.paint('✘', 'red')} {name:<28} failed     {event.seconds:.1f}s"
         case StepInterrupted():

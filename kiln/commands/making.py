@@ -13,8 +13,16 @@ from kiln.exits import Exit
 from kiln.interpreter.asking import Asked, Request, ask, keep_answers
 from kiln.interpreter.derivation import DrvOutput, SourceObject
 from kiln.interpreter.events import Event, Sink
-from kiln.interpreter.plan import Plan, make_plan
-from kiln.interpreter.realise import Failed, Tally, realise, step_kind, step_name
+from kiln.interpreter.plan import Plan
+from kiln.interpreter.realise import (
+    Failed,
+    Tally,
+    open_substituter,
+    plan_with,
+    realise,
+    step_kind,
+    step_name,
+)
 from kiln.paths import cache_root
 
 
@@ -30,7 +38,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     wanted = [item for item in items if not isinstance(item, SourceObject)]
     try:
         with _ended_by_signals(), _sink(context, args.trace) as sink:
-            workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline)
+            workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline, caches=not args.no_cache)
             plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
     except Failed as failed:
         raise _told(context, failed) from failed
@@ -44,12 +52,16 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     return asked, plan
 
 
-def dry_run(requests: Sequence[Request], context: Context) -> int:
+def dry_run(requests: Sequence[Request], args: Any, context: Context) -> int:
     """Say what would be done."""
     asked = ask(requests, context.store(), context.trees(), context.budget)
     wanted = [target.item for target in asked.wanted if isinstance(target.item, DrvOutput)]
-    plan = make_plan(asked.graph, wanted, context.ledger())
-    rows = [{"name": step_name(asked.graph[drv]), "kind": step_kind(asked.graph[drv])} for drv in plan.todo]
+    workshop = context.workshop(context.progress(), offline=args.offline, caches=not args.no_cache)
+    plan = plan_with(workshop, asked.graph, wanted, open_substituter(workshop, asked.graph))
+    context.end_progress()
+    taken = dict.fromkeys(item.drv for item in plan.offered)
+    rows = [{"name": step_name(asked.graph[drv]), "kind": "take"} for drv in taken]
+    rows += [{"name": step_name(asked.graph[drv]), "kind": step_kind(asked.graph[drv])} for drv in plan.todo]
     for row in rows:
         context.console.result(f"{row['kind']:<8}{row['name']}")
     context.console.document("realise", {"steps": rows})

@@ -119,7 +119,7 @@ def run(args: Any, context: Context) -> int:
     elif args.dry_run:
         from kiln.commands.making import dry_run
 
-        return dry_run(requests, context)
+        return dry_run(requests, args, context)
     else:
         from kiln.commands.making import make_requests
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
@@ -25,7 +24,7 @@ from typing import NamedTuple, TypeVar
 import msgpack
 
 from kiln.store.cache.backend import Backend, Request
-from kiln.store.cache.card import CARD_PATH, MAX_CARD, decode_card
+from kiln.store.cache.card import CARD_PATH, MAX_CARD, Card, decode_card
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing
 from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head
 from kiln.store.cache.objectrecord import ObjectRecord, decode_record
@@ -45,10 +44,13 @@ from kiln.store.cache.rows import (
     decode_resolutions,
     decode_target,
 )
+from kiln.store.cache.seen import Memory, SeenHead
 from kiln.store.cache.segment import SegmentFrame, SegmentIndex, decode_index, open_rows, read_segment
 from kiln.store.digest import Digest, DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest, blob_digest
 from kiln.store.errors import Damaged, StoreError
-from kiln.store.provenance.keys import KeyId, PublicKey
+from kiln.store.provenance.errors import BadSuccession
+from kiln.store.provenance.fields import format_time
+from kiln.store.provenance.keys import PublicKey
 from kiln.store.provenance.trust import Policy
 from kiln.store.records import Resolution
 
@@ -64,14 +66,36 @@ V = TypeVar("V")
 K = TypeVar("K")
 
 
-class Seen:
-    """The newest version of each head that was seen. The base class remembers nothing."""
+class Believed:
+    """Whose word counts while a command runs: the policy, as caches' cards change it, and what was seen of caches."""
 
-    def newest(self, url: str, keyid: KeyId) -> int:
-        return 0
+    def __init__(self, policy: Policy, memory: Memory | None = None) -> None:
+        self.memory = memory or Memory.none()
+        self._policy = policy  # guarded by _guard
+        self._guard = threading.Lock()
 
-    def note(self, url: str, keyid: KeyId, version: int) -> None:
-        pass
+    @property
+    def policy(self) -> Policy:
+        with self._guard:
+            return self._policy
+
+    def learn(self, card: Card) -> list[BadSuccession]:
+        """Take in rotations and revocations of keys that count; those that were refused."""
+        with self._guard:
+            self._policy, refused = self.memory.learn(self._policy, card.rotations, card.revocations)
+            return refused
+
+    def check(self, name: str, url: str, key: PublicKey, head: Head, data: bytes) -> None:
+        """That a head is no rollback, freeze or fork; it is remembered. Raises CacheError."""
+        digest = blob_digest(data).hex()
+        with self._guard:
+            self.memory.check_head(name, url, key, version=head.version, digest=digest, expires=head.expires)
+            self.memory.note_head(url, key.keyid, SeenHead(head.version, digest, format_time(head.made)))
+
+    def save(self) -> None:
+        """Keep what was seen. Raises OSError, StoreError."""
+        with self._guard:
+            self.memory.save()
 
 
 class _Table(NamedTuple):
@@ -89,14 +113,11 @@ class CacheReader:
     def __init__(
         self,
         backend: Backend,
-        policy: Policy,
-        *,
-        seen: Seen | None = None,
+        believed: Believed,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.backend = backend
-        self._policy = policy
-        self._seen = seen or Seen()
+        self._believed = believed
         self._warn = warn
         self._guard = threading.RLock()
         self._tables: list[_Table] | None = None  # guarded by _guard, as what it holds
@@ -236,67 +257,63 @@ class CacheReader:
                     raise
 
     def _heads(self) -> list[Head]:
+        """The card, and the heads of all who count; those of keys that the card brings, in a second question."""
         keys = self._speakers()
-        wanted = {Request(head_path(key.keyid), None, MAX_HEAD): key for key in keys}
-        card = Request(CARD_PATH, None, MAX_CARD)
-        answers = dict(self.backend.get_many([card, *wanted]))
-        front = answers[card]
-        if isinstance(front, Missing):
-            raise CacheLied(
-                f"{self.name} is no cache: it has no {CARD_PATH}",
-                cache=self.name,
-                path=CARD_PATH,
-                found=self.url,
-                help="kiln cache push makes one; kiln cache list shows the addresses you use",
-            )
-        if isinstance(front, CacheError):
-            raise front
+        answers = self._ask_heads(keys, [Request(CARD_PATH, None, MAX_CARD)])
+        card = self._card(answers[CARD_PATH])
+        for refused in self._believed.learn(card):
+            self.tell(f"{self.name}: {refused.message}; it is passed over")
+        now = self._speakers()
+        answers.update(self._ask_heads([key for key in now if key not in keys], []))
+        heads = [self._head(answers[head_path(key.keyid)], key, card.name) for key in now]
+        return [head for head in heads if head is not None]
+
+    def _ask_heads(self, keys: Iterable[PublicKey], more: list[Request]) -> dict[str, bytes | CacheError]:
+        requests = [*more, *(Request(head_path(key.keyid), None, MAX_HEAD) for key in keys)]
+        return {request.path: answer for request, answer in self.backend.get_many(requests)} if requests else {}
+
+    def _card(self, answer: bytes | CacheError) -> Card:
+        match answer:
+            case Missing():
+                raise CacheLied(
+                    f"{self.name} is no cache: it has no {CARD_PATH}",
+                    cache=self.name,
+                    path=CARD_PATH,
+                    found=self.url,
+                    help="kiln cache push makes one; kiln cache list shows the addresses you use",
+                )
+            case CacheError():
+                raise answer
         try:
-            name = decode_card(front).name
+            return decode_card(answer)
         except StoreError as error:
-            raise CacheLied(
-                f"{self.name}: its card can't be read: {error.message}", cache=self.name, path=CARD_PATH
-            ) from error
-        heads = []
-        for request, key in wanted.items():
-            head = self._head(answers[request], key, name)
-            if head is not None:
-                heads.append(head)
-        return heads
+            what = f"{self.name}: its card can't be read: {error.message}"
+            raise CacheLied(what, cache=self.name, path=CARD_PATH, found=error.found) from error
 
     def _speakers(self) -> list[PublicKey]:
         """The keys whose heads are read: those whose word would count in this cache."""
-        return [item.key for item in self._policy.by_id.values() if item.caches is None or self.name in item.caches]
+        trusted = self._believed.policy.by_id.values()
+        return [item.key for item in trusted if item.caches is None or self.name in item.caches]
 
     def _head(self, answer: bytes | CacheError, key: PublicKey, name: str) -> Head | None:
-        match answer:
-            case Missing():
-                return None
-            case CacheDown() | CacheDenied():
-                raise answer
-            case CacheError():
-                self.tell(f"{answer.message}; passed over")
-                return None
+        """A head that counts; what is wrong with it is said, and it is passed over."""
         try:
+            match answer:
+                case Missing():
+                    self._believed.memory.check_missing(self.name, self.url, key)
+                    return None
+                case CacheError():
+                    raise answer
             head = open_head(answer, key, name)
+            self._believed.check(self.name, self.url, key, head, answer)
+            return head
+        except (CacheDown, CacheDenied):
+            raise
+        except CacheError as error:
+            self.tell(f"[{error.code}] {error.message}; nothing that it names is used")
         except StoreError as error:
             self.tell(f"{self.name}: the head of {key.short} is refused: {error.message}")
-            return None
-        newest = self._seen.newest(self.url, key.keyid)
-        if head.version < newest:
-            self.tell(
-                f"{self.name}: the head of {key.short} is older than one that was seen before "
-                f"(version {head.version}, seen {newest}): a rollback; it is refused"
-            )
-            return None
-        if head.expires < time.time():
-            self.tell(
-                f"{self.name}: the head of {key.short} has expired on {_day(head.expires)}: the cache may be frozen, "
-                "or nothing was pushed for long; it is refused"
-            )
-            return None
-        self._seen.note(self.url, key.keyid, head.version)
-        return head
+        return None
 
     def _open_segments(self, heads: Iterable[Head]) -> list[_Table]:
         entries = list(dict.fromkeys(entry for head in heads for entry in head.segments))
@@ -437,7 +454,3 @@ def _objects_in(row: bytes) -> Iterator[bytes]:
 
 def _plain(decode: Callable[[bytes], V]) -> Callable[[Digest, bytes], V]:
     return lambda _, data: decode(data)
-
-
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))

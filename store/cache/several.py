@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from kiln.store.cache.errors import CacheError
-from kiln.store.cache.reader import CacheReader
+from kiln.store.cache.reader import Believed, CacheReader
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
+from kiln.store.errors import StoreError
+from kiln.store.info import ObjectInfo
 from kiln.store.provenance.admission import Offer
 from kiln.store.records import Claim, Resolution, Witness
 from kiln.store.store import Store
@@ -26,8 +28,19 @@ _SLOW_SECONDS = 0.2
 class Caches:
     """The caches of one command, in the user's order. Its methods may be called from any thread."""
 
-    def __init__(self, readers: Iterable[CacheReader], store: Store, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        readers: Iterable[CacheReader],
+        store: Store,
+        believed: Believed,
+        warn: Callable[[str], None],
+        required: Iterable[str] = (),
+    ) -> None:
+        self.believed = believed
         self._readers = list(readers)  # guarded by _guard
+        self._required = frozenset(required)
+        self._all = tuple(self._readers)
+        self._urls = {reader.name: reader.url for reader in self._readers}
         self._store = store
         self._warn = warn
         self._guard = threading.Lock()
@@ -38,8 +51,24 @@ class Caches:
         with self._guard:
             return list(self._readers)
 
+    def close(self) -> None:
+        """Keep what was seen, and let go of connections."""
+        try:
+            self.believed.save()
+        except (OSError, StoreError) as error:
+            self._warn(f"what was seen of the caches could not be kept: {error}")
+        with self._guard:
+            for reader in self._all:
+                reader.backend.close()
+
+    def url_of(self, name: str) -> str:
+        """The address of the cache that is called so here."""
+        return self._urls.get(name, "")
+
     def drop(self, reader: CacheReader, error: CacheError) -> None:
-        """It failed: one warning, and it is asked no more."""
+        """It failed: one warning, and it is asked no more. Raises the error where the cache is required."""
+        if reader.name in self._required:
+            raise error
         with self._guard:
             if reader not in self._readers:
                 return
@@ -51,12 +80,16 @@ class Caches:
         """Every cache's answer, in the user's order; those that fail are dropped."""
         readers = self.readers
         answers: dict[CacheReader, T] = {}
+        failures: list[Exception] = []
 
         def ask(reader: CacheReader) -> None:
             try:
-                answers[reader] = question(reader)
-            except CacheError as error:
-                self.drop(reader, error)
+                try:
+                    answers[reader] = question(reader)
+                except CacheError as error:
+                    self.drop(reader, error)
+            except Exception as error:
+                failures.append(error)
 
         threads = [threading.Thread(target=ask, args=(reader,), daemon=True) for reader in readers[1:]]
         for thread in threads:
@@ -65,6 +98,8 @@ class Caches:
             ask(reader)
         for thread in threads:
             thread.join()
+        for failure in failures:
+            raise failure
         return [(reader, answers[reader]) for reader in readers if reader in answers]
 
     def resolutions(self, drvs: Iterable[DrvDigest]) -> dict[DrvDigest, list[Offer[Resolution]]]:
@@ -117,8 +152,12 @@ class Caches:
 
     def references(self, ids: Iterable[ObjectId]) -> dict[ObjectId, tuple[ObjectId, ...]]:
         """What objects refer to, each as its proven record says; those that no cache has a record of are left out."""
+        return {item: info.references for item, info in self.infos(ids).items()}
+
+    def infos(self, ids: Iterable[ObjectId]) -> dict[ObjectId, ObjectInfo]:
+        """What proven records say of objects; those that no cache has a record of are left out."""
         left = dict.fromkeys(ids)
-        found: dict[ObjectId, tuple[ObjectId, ...]] = {}
+        found: dict[ObjectId, ObjectInfo] = {}
         for reader in self.readers:
             if left:
                 try:
@@ -127,7 +166,7 @@ class Caches:
                     self.drop(reader, error)
                     continue
                 for item, record in records.items():
-                    found[item] = record.meta.info.references
+                    found[item] = record.meta.info
                     left.pop(item, None)
         return found
 
