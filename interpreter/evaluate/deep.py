@@ -15,6 +15,8 @@ from typing import Final, TypeVar
 
 LIMIT: Final = 250_000
 """Frames: some 60 to 100 MB if all are used."""
+_TOLD, _PATIENCE = 10, 0.2
+"""How often, and for how long each time in seconds, an interrupted thread is waited for."""
 _STACKS: Final = (512 << 20, 128 << 20, 32 << 20)
 
 _T = TypeVar("_T")
@@ -28,10 +30,12 @@ def run_deep(work: Callable[[], _T]) -> _T:
         return work()
     results: list[_T] = []
     errors: list[BaseException] = []
+    threads: list[int] = []
     done = _thread.allocate_lock()
     done.acquire()
 
     def body() -> None:
+        threads.append(_thread.get_ident())
         _deep_threads.add(_thread.get_ident())
         try:
             results.append(work())
@@ -50,6 +54,10 @@ def run_deep(work: Callable[[], _T]) -> _T:
     try:
         _start(body)
         done.acquire()
+    except KeyboardInterrupt:
+        if threads:
+            _interrupt(threads[0], done)
+        raise
     finally:
         sys.setrecursionlimit(recursion)
         sys.set_int_max_str_digits(digits)
@@ -58,6 +66,20 @@ def run_deep(work: Callable[[], _T]) -> _T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _interrupt(thread: int, done: _thread.LockType) -> None:
+    """End what runs in the other thread, so that it neither goes on behind the next one nor writes into its state.
+
+    It is told several times, as Python drops what is raised while it tidies an object up; what is busy within one
+    operation of C for longer is left behind.
+    """
+    import ctypes
+
+    for _ in range(_TOLD):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        if done.acquire(timeout=_PATIENCE):
+            return
 
 
 def _start(body: Callable[[], None]) -> None:

@@ -68,7 +68,8 @@ class _Repl:
                     break
                 self._answer(text)
             except KeyboardInterrupt:
-                self._context.console.tell("\ninterrupted")
+                with contextlib.suppress(KeyboardInterrupt):  # it is pressed twice more often than once
+                    self._context.console.tell("\ninterrupted")
             except Exception as error:
                 self._failed(error)
         lines.close()

@@ -1,4 +1,4 @@
-"""`kiln test [FILE|std...]`: run the `test` items of build files, or of the library; build nothing."""
+"""`kiln test [FILE|std...] [--only TITLE]`: run the `test` items of build files, or of the library; build nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kiln.budgets import budget_option
 from kiln.buildfiles import build_files
-from kiln.console import escape
+from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
 from kiln.latehost import LateHost
@@ -21,6 +21,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="build files, std/MODULE or std; by default every *.kiln below here"
     )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TITLE",
+        help="run the tests whose titles have this in them, or match it with * and ?; may be given several times",
+    )
     parser.add_argument("--offline", action="store_true", help="fetch no remote module")
     budget_option(parser, "a test")
 
@@ -33,7 +40,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     problems: list[Problem] = []
     for file in files:
         try:
-            for verdict in _verdicts(file, context):
+            for verdict in _verdicts(file, args.only, context):
                 tests.append(_tell(file, verdict, context))
                 problems += [] if verdict.report is None else [_problem(verdict, context)]
         except CompileError as error:
@@ -41,16 +48,31 @@ def run(args: argparse.Namespace, context: Context) -> int:
             problems += [problem for problem in found if problem not in problems]
             for problem in found:
                 show_problem(context.console, problem)
+    if args.only and not tests and not problems:
+        raise Stop(
+            "K0903",
+            "no test has such a title",
+            expected="a part of a test's title, or a pattern with * and ?",
+            found=", ".join(args.only),
+        )
     _sum_up(tests, problems, files, context)
     return problems[0].exit if problems else Exit.OK
 
 
-def _verdicts(file: str, context: Context) -> list[Verdict]:
+def _verdicts(file: str, only: list[str], context: Context) -> list[Verdict]:
     from kiln.interpreter.evaluate.evaluator import Evaluator
     from kiln.interpreter.opening import open_module
 
     program, module = open_module(file, context.trees())
-    return Evaluator(program, LateHost(context), context.budget).run_tests(module)
+    chosen = None if not only else lambda title: any(_is_meant(title, pattern) for pattern in only)
+    return Evaluator(program, LateHost(context), context.budget).run_tests(module, chosen)
+
+
+def _is_meant(title: str, pattern: str) -> bool:
+    from fnmatch import fnmatchcase
+
+    title, pattern = title.lower(), pattern.lower()
+    return pattern in title or fnmatchcase(title, pattern)
 
 
 def _problem(verdict: Verdict, context: Context) -> Problem:
