@@ -33,6 +33,8 @@ COMMANDS: dict[str, str] = {
     "pin": "pin remote modules, and copy lock files, into kiln.lock",
     "verify": "check hashes, signatures and provenance; build nothing",
     "reproduce": "build again from provenance alone, and compare",
+    "cache": "share what is built, through any place that holds files",
+    "challenge": "compare what caches and the own store say of a target",
     "key": "the key that signs what is built here",
     "trust": "whose word counts here, beside your own",
     "store": "look after the store: what it holds, whether it is whole, what may go",
