@@ -5,34 +5,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, overload
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias, overload
 
 from kiln.interpreter.caching.flat import Table
 from kiln.lang import core
-from kiln.lang.core import CoreDecl, DeclKey, decl_key
+from kiln.lang.core import CoreDecl, CoreLet, DeclKey, DefaultOf, Global, decl_key
 
 CORE: Final = Table(
     sorted(
         (kind for kind in vars(core).values() if isinstance(kind, type) and hasattr(kind, "_fields")),
         key=lambda kind: kind.__name__,
-    )
+    ),
+    named=(Global, DefaultOf),
 )
+
+
+Facts: TypeAlias = "tuple[str, tuple[str, ...]]"
+"""`let` or another word; and the declarations that core names: `module NUL name`, or, for a default of a record's
+field, `module NUL type NUL field`; sorted."""
 
 
 class StoredDecls(Sequence[CoreDecl]):
     """Equal to the tuple of the same declarations. `keys` has one entry a declaration, as `decl_key` gives it.
 
-    A declaration's bytes don't say where it begins: `starts` does.
+    A declaration's bytes don't say where it begins: `starts` does. `read` are those that need not be read, by place.
     """
 
-    __slots__ = ("_found", "blobs", "keys", "starts")
+    __slots__ = ("_found", "blobs", "facts", "keys", "starts")
 
-    def __init__(self, keys: tuple[DeclKey, ...], blobs: tuple[bytes, ...], starts: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        keys: tuple[DeclKey, ...],
+        blobs: tuple[bytes, ...],
+        starts: tuple[int, ...],
+        facts: tuple[Facts, ...],
+        read: Mapping[int, CoreDecl] | None = None,
+    ) -> None:
         self.keys = keys
         self.blobs = blobs
         self.starts = starts
-        self._found: dict[int, CoreDecl] = {}
+        self.facts = facts
+        self._found = {} if read is None else dict(read)
 
     def __len__(self) -> int:
         return len(self.blobs)
@@ -60,12 +74,20 @@ class StoredDecls(Sequence[CoreDecl]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def pack_decl(decl: CoreDecl) -> bytes:
-    return CORE.pack(decl._replace(start=0))
+class PackedDecl(NamedTuple):
+    key: DeclKey
+    blob: bytes
+    facts: Facts
 
 
-def stored(decls: Sequence[CoreDecl]) -> StoredDecls:
-    if isinstance(decls, StoredDecls):
-        return decls
-    keys = tuple([decl_key(decl) for decl in decls])
-    return StoredDecls(keys, tuple([pack_decl(decl) for decl in decls]), tuple([decl.start for decl in decls]))
+def pack_decl(decl: CoreDecl) -> PackedDecl:
+    named: list[Global | DefaultOf] = []
+    blob = CORE.pack(decl._replace(start=0), named=named)
+    names = {_name(node) for node in named}
+    kind = "let" if isinstance(decl, CoreLet) else "other"
+    return PackedDecl(decl_key(decl), blob, (kind, tuple(sorted(names))))
+
+
+def _name(node: Global | DefaultOf) -> str:
+    own = node.name if isinstance(node, Global) else f"{node.type_name}\0{node.label}"
+    return f"{node.module}\0{own}"

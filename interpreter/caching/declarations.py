@@ -20,7 +20,7 @@ import marshal
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from kiln.interpreter.caching.core import StoredDecls, pack_decl
+from kiln.interpreter.caching.core import Facts, StoredDecls, pack_decl
 from kiln.interpreter.caching.interfaces import TYPES
 from kiln.interpreter.caching.meanings import HasPacked, Meanings, PackedScheme, short_digest
 from kiln.lang.check.infos import MemberInfo, Site
@@ -30,7 +30,7 @@ from kiln.lang.check.outline import Outline
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Scheme
 from kiln.lang.check.world import World
-from kiln.lang.core import CoreDecl, DeclKey, ModuleId, decl_key
+from kiln.lang.core import CoreDecl, DeclKey, ModuleId
 from kiln.lang.syntax import ast, chunks
 from kiln.lang.syntax.lexer import find_forbidden
 from kiln.lang.syntax.parser import parse_chunk
@@ -46,6 +46,7 @@ class Earlier(NamedTuple):
     rows: bytes
     keys: tuple[DeclKey, ...]
     blobs: tuple[bytes, ...]
+    facts: tuple[Facts, ...]
 
 
 class _Blobs(NamedTuple):
@@ -53,6 +54,7 @@ class _Blobs(NamedTuple):
 
     keys: tuple[DeclKey, ...]
     blobs: tuple[bytes, ...]
+    facts: tuple[Facts, ...]
 
 
 class _Scheme(HasPacked):
@@ -214,7 +216,8 @@ class Declarations:
     def _kept(self, body: _Body, start: int) -> KeptBody:
         _, kept, recipes, members, shown, first, count = body
         assert self._earlier is not None
-        core = _Blobs(self._earlier.keys[first : first + count], self._earlier.blobs[first : first + count])
+        old, some = self._earlier, slice(first, first + count)
+        core = _Blobs(old.keys[some], old.blobs[some], old.facts[some])
         scheme = None if kept is None else self._scheme(kept)
         words = shown if self._words == self._words_now else None
         return KeptBody(core, recipes, scheme, self._members(members, start), words)
@@ -235,16 +238,22 @@ class Declarations:
     def decls(self, parts: Sequence[tuple[int, CorePart]]) -> Sequence[CoreDecl]:
         keys: list[DeclKey] = []
         blobs: list[bytes] = []
+        facts: list[Facts] = []
         starts: list[int] = []
+        fresh: dict[int, CoreDecl] = {}
         for start, part in parts:
-            if isinstance(part, tuple) and not isinstance(part, _Blobs):
-                part = _Blobs(tuple([decl_key(decl) for decl in part]), tuple([pack_decl(decl) for decl in part]))
-            assert isinstance(part, _Blobs)
-            self._counts[start] = len(keys), len(part.keys)
-            keys += part.keys
-            blobs += part.blobs
-            starts += [start] * len(part.keys)
-        return StoredDecls(tuple(keys), tuple(blobs), tuple(starts))
+            if isinstance(part, _Blobs):
+                kept = part
+            else:
+                assert isinstance(part, tuple)
+                fresh.update(enumerate(part, len(keys)))
+                kept = _Blobs(*zip(*map(pack_decl, part), strict=True)) if part else _Blobs((), (), ())
+            self._counts[start] = len(keys), len(kept.keys)
+            keys += kept.keys
+            blobs += kept.blobs
+            facts += kept.facts
+            starts += [start] * len(kept.keys)
+        return StoredDecls(tuple(keys), tuple(blobs), tuple(starts), tuple(facts), fresh)
 
     def shown(self, types: Mapping[str, str]) -> None:
         self._shown = types

@@ -44,7 +44,9 @@ class Shape(NamedTuple):
 class Table:
     """The classes that may occur, in an order that numbers them."""
 
-    def __init__(self, tuples: Iterable[type[Any]], shapes: Iterable[Shape] = ()) -> None:
+    def __init__(
+        self, tuples: Iterable[type[Any]], shapes: Iterable[Shape] = (), named: Iterable[type[Any]] = ()
+    ) -> None:
         self._codes: dict[type[Any], int] = {}
         self._fields: dict[type[Any], Callable[[Any], Sequence[object]]] = {}
         self._makers: list[tuple[int, type[Any] | None, Callable[..., Any]]] = []
@@ -53,6 +55,7 @@ class Table:
         for shape in shapes:
             self._fields[shape.kind] = shape.fields
             self._add(shape.kind, shape.size, None, shape.make)
+        self._named = frozenset([self._codes[kind] for kind in named])
         if len(self._makers) + _FIRST > 256:
             raise ValueError("more classes than a byte can number")
 
@@ -60,11 +63,15 @@ class Table:
         self._codes[kind] = len(self._makers) + _FIRST
         self._makers.append((size, tuple_type, make))
 
-    def pack(self, tree: object, stable: bool = False) -> bytes:
-        """The bytes of a tree; if `stable`, equal ones for equal trees. Raises TypeError for a foreign class."""
+    def pack(self, tree: object, stable: bool = False, named: list[Any] | None = None) -> bytes:
+        """The bytes of a tree; if `stable`, equal ones for equal trees. Raises TypeError for a foreign class.
+
+        Nodes of the classes that the table was told are put into `named`.
+        """
         codes = bytearray()
         constants: list[Any] = []
         stack = [tree]
+        watched = self._named if named is not None else frozenset()
         while stack:
             node = stack.pop()
             kind = type(node)
@@ -76,6 +83,8 @@ class Table:
             codes.append(code)
             if code < _FIRST:
                 constants.append(len(parts))
+            elif code in watched:
+                named.append(node)  # type: ignore[union-attr]
             stack.extend(parts)
         codes.reverse()
         constants.reverse()

@@ -9,7 +9,7 @@ An entry is found by a module's id, so that what is known of most of its declara
     uses        digest of the surface of each import, with the source that it was imported by and its id
     surface     the digest of the module's own surface
     interface   bytes: interfaces.py
-    core        (imports' ids, keys, one bytes a declaration, starts, exports, types, kinds)
+    core        (imports' ids, keys, one bytes a declaration, starts, facts, exports, types, kinds)
     rows        bytes: declarations.py
 
 If the text is the same, its imports are known before it is parsed, and if `uses` is the same too, all of it is. Else
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blake3 import blake3
 
-from kiln.interpreter.caching.core import StoredDecls, stored
+from kiln.interpreter.caching.core import StoredDecls
 from kiln.interpreter.caching.flat import Damaged, Table
 from kiln.interpreter.caching.interfaces import pack, surface_digest, unpack
 from kiln.interpreter.caching.shelf import Shelf, is_off, key
@@ -84,8 +84,8 @@ class ModuleCache:
 
         if entry is not None:
             try:
-                _, keys, blobs, *_ = entry.core
-                return Declarations(id, text, Earlier(entry.rows, keys, blobs))
+                _, keys, blobs, _, facts, *_ = entry.core
+                return Declarations(id, text, Earlier(entry.rows, keys, blobs, facts))
             except (Damaged, ValueError, TypeError, EOFError):
                 pass
         return Declarations(id, text, None)
@@ -98,12 +98,12 @@ class ModuleCache:
             return None
         path, text = entry.syntax.path, entry.syntax.text
         try:
-            imported, keys, blobs, starts, exports, types, kinds = entry.core
+            imported, keys, blobs, starts, facts, exports, types, kinds = entry.core
             interface = unpack(entry.interface, id, SourceText(path, text), imports)
         except (Damaged, ValueError, TypeError):
             return None
         self._surfaces[id] = entry.surface
-        decls = StoredDecls(keys, blobs, starts)
+        decls = StoredDecls(keys, blobs, starts, facts)
         return CoreModule(id, path, text, imported, decls, exports, types, kinds), interface
 
     def keep(
@@ -117,8 +117,10 @@ class ModuleCache:
         """Keep what checking made of a module without a mistake."""
         surface = self._surfaces[core.id] = surface_digest(interface)
         chunks = _SYNTAX.pack(tuple(chunk for chunk in syntax.chunks if _is_looked_at(chunk, core.text)))
-        decls = stored(core.decls)
-        made = (core.imports, decls.keys, decls.blobs, decls.starts, core.exports, core.types, core.kinds)
+        decls = core.decls
+        assert isinstance(decls, StoredDecls)
+        kept = (decls.keys, decls.blobs, decls.starts, decls.facts)
+        made = (core.imports, *kept, core.exports, core.types, core.kinds)
         entry = (_digest(core.text), chunks, self._uses(imports), surface, pack(interface), made, memory.packed())
         self._shelf.write(_name(core.id), marshal.dumps(entry))
 

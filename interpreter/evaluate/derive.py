@@ -14,12 +14,13 @@ from __future__ import annotations
 import functools
 import os.path
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kiln.interpreter.derivation import (
     AMOUNTS,
     MOST_PROCESSES,
     BuildStep,
+    Derivation,
     FetchStep,
     Limits,
     OutputKind,
@@ -40,11 +41,15 @@ from kiln.interpreter.evaluate.mistakes import (
     SourceUnreadable,
 )
 from kiln.interpreter.evaluate.packages import LIBRARY_CODE, Buildable, Drv, Fetch, Pkg, Plan, Site, Source, title
+from kiln.interpreter.evaluate.restored import RestoredDrv, RestoredPkg
 from kiln.interpreter.evaluate.templates import Inputs, derivation_of, mentioned
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, record_maker
 from kiln.store.digest import DrvDigest
 from kiln.store.errors import BadName, StoreError
 from kiln.store.paths import OutputName, check_name
+
+if TYPE_CHECKING:
+    from kiln.interpreter.caching.values import Values
 
 Origin: TypeAlias = DrvDigest | SourceObject
 Position: TypeAlias = tuple[str, int, int]
@@ -129,11 +134,12 @@ def _judged(given: tuple[tuple[str, int], ...]) -> tuple[Limits, tuple[str, str]
 class Resolver:
     """Finds origins and collects the graph. One for an evaluation."""
 
-    def __init__(self, host: Host, place_of: Callable[[Site], Position | None]) -> None:
+    def __init__(self, host: Host, place_of: Callable[[Site], Position | None], values: Values | None = None) -> None:
         self.host = host
         self.graph: dict[DrvDigest, Step] = {}
         self.source_paths: set[str] = set()
         self._place_of = place_of
+        self._values = values
         self._places: dict[DrvDigest, Position] = {}
         """Where each step's package was made; of several places the first in their own order."""
         self._sources: dict[object, SourceObject] = {}
@@ -155,7 +161,10 @@ class Resolver:
                         path.append((needed, self._open(needed)))
                         break
                 else:
-                    self._finish(owner)
+                    again = self._finish(owner)
+                    if again is not None:
+                        path[-1] = (owner, iter((again,)))
+                        continue
                     owner.busy = False
                     path.pop()
         except BaseException as error:
@@ -169,8 +178,11 @@ class Resolver:
 
     def _open(self, owner: Buildable) -> Iterator[Buildable]:
         owner.busy = True
+        before = None if self._values is None else self._values.plan(owner)
         try:
             match owner:
+                case RestoredDrv() | RestoredPkg():
+                    return owner.awaited()
                 case Drv():
                     plan = owner.plan = owner.make_plan(owner)
                     owner.mentions = mentioned(plan, owner)
@@ -188,9 +200,18 @@ class Resolver:
             if not hasattr(error, "owner"):
                 error.owner = owner  # type: ignore[attr-defined]
             raise
+        finally:
+            if self._values is not None:
+                self._values.leave(before)
 
-    def _finish(self, owner: Buildable) -> None:
+    def _finish(self, owner: Buildable) -> Buildable | None:
+        """Another owner to wait for first, if there is one."""
         match owner:
+            case RestoredDrv() | RestoredPkg():
+                real = owner.differs()
+                if real is not None and real.origin is None:
+                    return real
+                owner.origin = self._restored_step(owner) if real is None else real.origin
             case Drv():
                 owner.origin = self._build_step(owner)
             case Pkg():
@@ -202,6 +223,14 @@ class Resolver:
                 owner.origin = self._add_source(owner)
             case _:
                 raise AssertionError(owner)
+        return None
+
+    def _restored_step(self, owner: RestoredDrv | RestoredPkg) -> DrvDigest:
+        """The step that it was; of one that is asked for by a stale package alone, nothing is said."""
+        assert isinstance(owner, RestoredDrv)
+        if owner.is_stale:
+            return owner.record.digest
+        return self._add_step(*owner.record.step(), owner)
 
     def _build_step(self, drv: Drv) -> DrvDigest:
         plan = drv.plan
@@ -209,9 +238,10 @@ class Resolver:
         if plan.builder == ("verify", 1):
             plan = plan._replace(outputs=(OutputSpec(OutputName("out"), self._kind_of_first(plan)),))
         made = derivation_of(drv, plan, drv.mentions, self._inputs)
-        digest = drv_digest(made)
+        return self._add_step(drv_digest(made), made, plan.limits, drv)
+
+    def _add_step(self, digest: DrvDigest, made: Derivation, limits: Limits, drv: Drv) -> DrvDigest:
         known = self.graph.get(digest)
-        limits = plan.limits
         if isinstance(known, BuildStep):
             limits = known.limits.wider(limits)
         self.graph[digest] = BuildStep(digest, made, limits, self._made_at(digest, drv))
@@ -271,7 +301,12 @@ class Resolver:
         return found
 
 
+_OF_THE_KERNEL = ("/proc", "/sys", "/dev")
+
+
 def _check_source(source: Source) -> None:
+    if source.path.startswith(tuple(f"{place}/" for place in _OF_THE_KERNEL)) or source.path in _OF_THE_KERNEL:
+        raise Failure(SourceUnreadable(source.path, "what lies there is the kernel's, and changes as it is read"))
     if not os.path.lexists(source.path):
         raise Failure(SourceUnreadable(source.path, "there is no such file or folder"))
     if source.selection is not None and not os.path.isdir(source.path):

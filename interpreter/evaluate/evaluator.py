@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kiln.interpreter.answers import Target
+from kiln.interpreter.caching.shelf import is_off
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
 from kiln.interpreter.evaluate import show
 from kiln.interpreter.evaluate.attestations import Attestation, KeySigner, SubjectOf
@@ -48,6 +49,7 @@ from kiln.store.digest import DrvDigest
 from kiln.store.paths import OutputName
 
 if TYPE_CHECKING:
+    from kiln.interpreter.caching.values import Values
     from kiln.interpreter.evaluate.budget import Budget, Meter
 
 _T = TypeVar("_T")
@@ -81,7 +83,19 @@ class Evaluator:
     def _begin(self) -> None:
         """Remember nothing."""
         self._linker = Linker(self.program.modules, self.program.folders)
-        self._resolver = Resolver(self._host, self._place_of)
+        self._values = None if self._meter is not None else _values(self.program, self._linker)
+        self._resolver = Resolver(self._host, self._place_of, self._values)
+
+    def keep(self) -> None:
+        """Keep what lets came to, for the next time."""
+        values = self._values
+        if values is not None:
+            self._run(lambda: values.keep(self.graph))
+
+    @property
+    def computed(self) -> Sequence[str]:
+        """The lets that were computed, in the order in which they were begun: `module NUL name`."""
+        return () if self._values is None else self._values.computed
 
     # ---- values -------------------------------------------------------------------------------
 
@@ -112,7 +126,7 @@ class Evaluator:
         core = self.program.modules[module]
         decl = self._linker.declaration(module, name)
         if isinstance(decl, CoreLet):
-            return self._linker.get(self._linker.let(module, name).id)
+            return self._linker.read(self._linker.let(module, name).id)
         if isinstance(decl, CoreFn | CoreSet):
             kind = "set" if isinstance(decl, CoreSet) else "function"
             hint = f"`{name}` in {core.path} is a {kind}: it needs arguments, and a `let` of its result can be named"
@@ -240,11 +254,11 @@ class Evaluator:
 
     # ---- tests --------------------------------------------------------------------------------
 
-    def run_tests(self, module: ModuleId) -> list[Verdict]:
-        """The tests of a module, in its order. Nothing is raised for one that fails."""
+    def run_tests(self, module: ModuleId, chosen: Callable[[str], bool] | None = None) -> list[Verdict]:
+        """The tests of a module, in its order, or those whose titles are chosen. One that fails raises nothing."""
         results: list[Verdict] = []
         for index, decl in enumerate(self.program.modules[module].decls):
-            if isinstance(decl, CoreTest):
+            if isinstance(decl, CoreTest) and (chosen is None or chosen(decl.title)):
                 results.append(Verdict(module, decl.title, self._test(module, index, decl)))
         return results
 
@@ -282,6 +296,19 @@ class Evaluator:
             if isinstance(mistake, BudgetSpent):
                 self._begin()
         raise failed
+
+
+def _values(program: Program, linker: Linker) -> Values | None:
+    """None where nothing is kept: what is typed is not, and a budget counts what is computed."""
+    if is_off():
+        return None
+    from kiln.interpreter.caching.values import Values
+
+    values = Values(program.modules, program.folders, linker)
+    if not values.usable:
+        return None
+    linker.use(values)
+    return values
 
 
 def _meter(budget: Budget) -> Meter:

@@ -156,6 +156,8 @@ def title(owner: Buildable) -> str:
             return f"`{name}`"
         case Pkg(drv=Drv(name=name)):
             return f"`{name}`"
+        case Pkg(label=str(label)):  # one that was restored
+            return label
         case Pkg(recipe=recipe):
             named = getattr(recipe, "name_", None)
             return f"`{named}`" if isinstance(named, str) else "a package"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kiln.interpreter.caching.code import CodeCache
 from kiln.interpreter.evaluate import runtime
@@ -45,6 +45,11 @@ from kiln.lang.core import (
     PathValue,
 )
 
+if TYPE_CHECKING:
+    from kiln.interpreter.caching.values import Values
+
+_PLACE: Final = "<place "
+"""Of a place in a declaration that was not compiled: a number instead of a file, and an offset instead of a line."""
 _PIECE: Final = 1_500
 """Lines of Python that are compiled at once."""
 
@@ -52,14 +57,22 @@ _PIECE: Final = 1_500
 class Unit:
     """One Python function with a place in a Kiln file. `write` compiles it into the compiler given."""
 
-    __slots__ = ("id", "linked", "module", "name", "start", "steps", "title", "write")
+    __slots__ = ("id", "key", "linked", "module", "name", "start", "steps", "title", "write")
 
     def __init__(
-        self, id: int, name: str, module: CoreModule, start: int, title: str, write: Callable[[Unit, Compiler], None]
+        self,
+        id: int,
+        key: tuple[str, ...],
+        name: str,
+        module: CoreModule,
+        start: int,
+        title: str,
+        write: Callable[[Unit, Compiler], None],
     ) -> None:
         self.steps: list[Step] | None = None
         """What computes it instead of code, until it is computed."""
         self.id = id
+        self.key = key
         self.name = name
         self.module = module
         self.start = start
@@ -95,6 +108,10 @@ class Linker:
             "_get": self.get,
             **runtime.HELPERS,
         }
+        self.read = self.get
+        """What gives the value of a let or default to whoever names it."""
+        self.values: Values | None = None
+        self._places: list[tuple[str, ...]] = []
         self.targets: dict[tuple[ModuleId, str], tuple[Target, Unit | None]] = {}
         """Known functions that were called, each with its unit; an extern has none."""
         self._decls = Declarations(modules)
@@ -181,7 +198,7 @@ class Linker:
         if found is None:
             self._count += 1
             name = f"{prefix}{self._count}"
-            found = Unit(self._count, name, self.modules[module], start, title, write)
+            found = Unit(self._count, key, name, self.modules[module], start, title, write)
             self._units[key] = found
             if prefix == "_v":
                 self._cells[self._count] = found
@@ -242,6 +259,9 @@ class Linker:
 
     def spot(self, site: Site) -> Spot | None:
         """Where a line of generated code or a step comes from, or None for a line of something else."""
+        if site[0].startswith(_PLACE):
+            unit = self._unit_at(self._places[int(site[0][len(_PLACE) : -1])])
+            return Spot(unit, unit.start + site[1])
         if site[0].startswith(DIRECT):
             unit = self._cells[int(site[0][len(DIRECT) : -1])]
             return Spot(unit, unit.start + site[1])
@@ -265,11 +285,112 @@ class Linker:
             self.running[id] = unit.title
             self._ready(unit)
             steps = unit.steps
-            value = namespace[unit.name]() if steps is None else run(unit, steps, namespace, self.get)
+            value = namespace[unit.name]() if steps is None else run(unit, steps, namespace, self.read)
             namespace[name] = value
             unit.steps = None
             del self.running[id]
         return value
+
+    # ---- what is kept of lets -----------------------------------------------------------------
+
+    def use(self, values: Values) -> None:
+        """Lets are taken from here where they are the same, and what they read is noted."""
+        self.values = values
+        self.read = self.namespace["_get"] = self._noted
+
+    def _noted(self, id: int) -> Any:
+        """As `get`, and in one frame like it: a let in a let takes two."""
+        values, unit, namespace = self.values, self._cells[id], self.namespace
+        assert values is not None
+        let = f"{unit.key[1]}\0{unit.key[2]}" if unit.key[0] == "let" else None
+        if let is not None:
+            values.read(let)
+        name = cell(unit)
+        value = namespace[name]
+        if value is not None:
+            return value
+        if id in self.running:
+            runtime.needs_itself(self._chain(id))
+        found = None if let is None else values.find(let)
+        if found is not None:
+            namespace[name] = found[0]
+            return found[0]
+        before = values.enter(let)
+        try:
+            self.running[id] = unit.title
+            self._ready(unit)
+            steps = unit.steps
+            value = namespace[unit.name]() if steps is None else run(unit, steps, namespace, self._noted)
+            namespace[name] = value
+            unit.steps = None
+            del self.running[id]
+        finally:
+            values.leave(before)
+        if let is not None:
+            values.done(let, value)
+        return value
+
+    def compute(self, let: str) -> Any:
+        """The value of a let, for whoever looks whether it is what it was."""
+        assert self.values is not None
+        module, _, name = let.partition("\0")
+        unit = self.known_let(module, name)
+        found = None if unit is not None else self.values.find(let)
+        if found is not None:
+            return found[0]
+        running = dict(self.running)
+        before = self.values.leave(None)
+        try:
+            return self._noted(self.let(module, name).id)
+        finally:
+            self.values.leave(before)
+            self.running.clear()
+            self.running.update(running)
+
+    def compute_again(self, let: str) -> Any:
+        """The value that the code of a let makes, also where the let has one that was kept."""
+        assert self.values is not None
+        module, _, name = let.partition("\0")
+        unit = self.let(module, name)
+        before = self.values.enter(let)
+        try:
+            self._ready(unit)
+            steps = unit.steps
+            value = self.namespace[unit.name]() if steps is None else run(unit, steps, self.namespace, self._noted)
+        finally:
+            self.values.leave(before)
+        self.values.done(let, value)
+        return value
+
+    def place_of(self, site: Site) -> tuple[tuple[str, ...], int] | None:
+        """Where a line stands: the key of its unit, and an offset in the declaration."""
+        spot = self.spot(site)
+        return None if spot is None else (spot.unit.key, spot.offset - spot.unit.start)
+
+    def site_at(self, place: tuple[tuple[str, ...], int] | None) -> Site | None:
+        if place is None:
+            return None
+        self._places.append(place[0])
+        return f"{_PLACE}{len(self._places) - 1}>", place[1]
+
+    def _unit_at(self, key: tuple[str, ...]) -> Unit:
+        kind, module, *rest = key
+        match kind, rest:
+            case "let", [name]:
+                return self.let(module, name)
+            case "default", [type_name, label]:
+                return self.default(module, type_name, label)
+            case "param", [name, place]:
+                return self.parameter_default(module, name, int(place))
+            case "member", [name, label]:
+                return self.member(module, name, label)
+            case "wrap", [name]:
+                return self.wrapper(module, name)
+            case "test", [place]:
+                return self.test(module, int(place))
+            case _, [name]:
+                return self.function(module, name)
+        raise AssertionError(key)
 
     def _chain(self, id: int) -> tuple[str, ...]:
         titles = list(self.running.values())

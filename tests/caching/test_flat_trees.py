@@ -9,10 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln.interpreter.caching.core import CORE, StoredDecls, stored
+from kiln.interpreter.caching.core import CORE, StoredDecls, pack_decl
 from kiln.interpreter.caching.flat import Damaged, Shape, Table
 from kiln.lang.check import infos, interface, types
-from kiln.lang.core import BindPattern, CoreDefault, CoreLet, CoreTest, LetIn, Literal_, Local
+from kiln.lang.core import (
+    BindPattern,
+    CoreDefault,
+    CoreLet,
+    CoreTest,
+    DefaultOf,
+    Global,
+    LetIn,
+    Literal_,
+    Local,
+    MakeList,
+)
 
 
 class Leaf(NamedTuple):
@@ -103,18 +114,20 @@ def test_depth():
 
 def test_declarations_are_read_one_at_a_time():
     decls = (
-        CoreLet("a", 0, Literal_(1, True)),
+        CoreLet("a", 0, MakeList(1, (Global(2, "m", "f"), DefaultOf(3, "m", "T", "l"), Global(4, "m", "f")))),
         CoreTest("a test", 5, Literal_(0, False)),
         CoreDefault("T", "l", 9, Literal_(0, "s")),
     )
-    kept = stored(decls)
-    assert kept.keys == (("a",), (), ("T", "l")) and kept.starts == (0, 5, 9)
-    damaged = StoredDecls(kept.keys, (b"damaged", *kept.blobs[1:]), kept.starts)
+    keys, blobs, facts = zip(*map(pack_decl, decls), strict=True)
+    assert keys == (("a",), (), ("T", "l"))
+    assert facts == (("let", ("m\0T\0l", "m\0f")), ("other", ()), ("other", ()))
+    damaged = StoredDecls(keys, (b"damaged", *blobs[1:]), (0, 5, 9), facts)
     assert damaged[2] == decls[2] and damaged[-2:] == decls[1:]
     assert damaged[2] is damaged[2]
+    kept = StoredDecls(keys, blobs, (0, 5, 9), facts)
     assert kept == decls and kept != decls[:2]
-    assert stored(kept) is kept
-    assert StoredDecls(kept.keys, kept.blobs, (7, 12, 16))[1] == CoreTest("a test", 12, Literal_(0, False))
+    assert StoredDecls(keys, blobs, (7, 12, 16), facts)[1] == CoreTest("a test", 12, Literal_(0, False))
+    assert StoredDecls(keys, blobs, (0, 5, 9), facts, {1: decls[1]})[1] is decls[1]
 
 
 def test_every_class_of_an_interface_is_known():
