@@ -55,7 +55,7 @@ def _launch(
     )
     identity = build_identity(os.path.join(folder, "store"))
     began = time.perf_counter()
-    result = run_sandbox(spec, identity, log=lambda data: None, launcher=launcher, mount_points=points)
+    result = run_sandbox(spec, identity, log=lambda data: None, engine=launcher, mount_points=points)
     took = time.perf_counter() - began
     assert result.ok, result
     return took

@@ -35,6 +35,12 @@ CODES: dict[str, tuple[str, str]] = {
         "the build's processes ended with it. Nothing was registered. The usual reason is a machine that ran out of "
         "memory.",
     ),
+    "K0808": (
+        "the sandbox engine that was asked for does not work here",
+        "`--sandbox-engine bubblewrap` builds with the program bwrap, for machines where it may make user namespaces "
+        "and others may not. It has to be installed, and to be able to; the message says what it said. Kiln's own "
+        "engine hides more of the machine, and is the usual one.",
+    ),
     "K0806": (
         "root owns the store that root builds for",
         "A build never runs as root. Started by root, Kiln builds as the user who owns the store, so that owner must "

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Any
 
-from kiln.interpreter.sandbox.errors import NamespacesRefused, ProgramMissing, SandboxError, SetupFailed
+from kiln.interpreter.sandbox.errors import NamespacesRefused, NoEngine, ProgramMissing, SandboxError, SetupFailed
 from kiln.interpreter.sandbox.machine import Finding
 from kiln.interpreter.sandbox.spec import SandboxSpec
 
@@ -20,6 +20,12 @@ def explain_failure(failed: dict[str, Any], spec: SandboxSpec, findings: list[Fi
     found = f"{step}: {failed['call']} ({failed['subject']})"
     if step == "Exec":
         return _program(spec, number)
+    if step == "Bubblewrap":
+        return NoEngine(
+            "bubblewrap can't make this sandbox",
+            found=str(failed["call"]),
+            help="; ".join(finding.remedy for finding in findings) or "leave out --sandbox-engine",
+        )
     if step in _NAMESPACE_STEPS and number in _REFUSALS:
         return NamespacesRefused(
             "this machine refuses the namespaces that a sandbox needs",

@@ -55,6 +55,12 @@ class HelperDied(SandboxError):
     code = "K0805"
 
 
+class NoEngine(SandboxError):
+    """The sandbox's engine that was asked for is not on this machine, or can't make sandboxes."""
+
+    code = "K0808"
+
+
 class StoreOwnedByRoot(SandboxError):
     """A build never runs as root, so that root's builds need a store that another user id owns."""
 

@@ -12,12 +12,24 @@ import socket
 import sys
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import kiln
 from kiln.interpreter.sandbox.errors import HelperDied
+from kiln.interpreter.sandbox.operations import Plan, encode_plan
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from kiln.interpreter.sandbox.launcher import main; main()"
+
+
+class Engine(Protocol):
+    """What runs sandboxes: takes a plan in an encoding of its own, and tells of one as `wire.py` says."""
+
+    lends_mount_points: bool
+    """Whether a directory with mount points of an earlier build is of use."""
+
+    def encode(self, plan: Plan) -> bytes: ...
+
+    def open(self, *streams: int) -> socket.socket: ...
 
 
 class Launcher:
@@ -27,11 +39,17 @@ class Launcher:
     process. Raises HelperDied.
     """
 
+    lends_mount_points = True
+
     def __init__(self, python: str | None = None, folder: str | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         with theirs:
-            self.pid = _spawn(theirs.fileno(), python or sys.executable, folder or _own_folder())
+            self.pid = _spawn(theirs.fileno(), python or sys.executable, folder or own_folder())
         self._control = ours
+
+    def encode(self, plan: Plan) -> bytes:
+        """What a sandbox's process is told."""
+        return encode_plan(plan)
 
     def open(self, *streams: int) -> socket.socket:
         """A channel to a new sandbox. Its builder's output goes to the one descriptor, and it has nothing to read; or
@@ -83,7 +101,8 @@ def close_shared_launcher() -> None:
         launcher.close()
 
 
-def _own_folder() -> str:
+def own_folder() -> str:
+    """What a process of ours imports `kiln` from."""
     return os.path.dirname(os.path.abspath(next(iter(kiln.__path__))))
 
 

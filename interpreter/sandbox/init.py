@@ -196,7 +196,7 @@ def _run_builder(builder: Builder, around: Surroundings, filters: _socket.socket
     try:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
         _set_streams(around.streams)
-        degraded = _set_limits(builder)
+        degraded = set_limits(builder)
         os.umask(builder.umask)
         os.chdir(builder.cwd)
         syscalls.personality(builder.personality)
@@ -246,8 +246,8 @@ def _set_streams(streams: tuple[int, ...]) -> None:
     syscalls.close_on_exec_from(3)
 
 
-def _set_limits(builder: Builder) -> list[str]:
-    """Set the fixed limits; what this user may not have is lowered to what he may, and named."""
+def set_limits(builder: Builder) -> list[str]:
+    """Set the fixed limits and the score; what this user may not have is lowered to what he may, and named."""
     _write_score(builder.out_of_memory)
     degraded = []
     for limit in builder.limits:
@@ -275,21 +275,28 @@ def _write_score(score: int) -> None:
 
 def _facts(outside: dict[str, str]) -> dict[str, bool]:
     """What is in force for this very process, as the kernel tells it."""
-    facts = {_FACTS[name]: found != outside[name] for name, found in namespaces_of("self").items()}
-    lines = _read("/proc/self/status").splitlines()
+    uname = os.uname()
+    return facts_of("self", outside) | {
+        "host_hidden": (uname.nodename, uname.release) == (world.HOST, world.RELEASE),
+        "root_read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+    }
+
+
+def facts_of(process: str, outside: dict[str, str]) -> dict[str, bool]:
+    """What the kernel says to be in force for a process; `outside` are the namespaces of who is not confined."""
+    facts = {_FACTS[name]: found != outside[name] for name, found in namespaces_of(process).items()}
+    lines = read_file(f"/proc/{process}/status").splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     capabilities = {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     facts["seccomp"] = status["Seccomp"] == "2"
     facts["no_new_privileges"] = status["NoNewPrivs"] == "1"
     facts["no_capabilities"] = capabilities == {0}
-    facts["fixed_addresses"] = _read("/proc/self/personality").strip() == "00040000"
-    uname = os.uname()
-    facts["host_hidden"] = (uname.nodename, uname.release) == (world.HOST, world.RELEASE)
-    facts["root_read_only"] = bool(os.statvfs("/").f_flag & os.ST_RDONLY)
+    facts["fixed_addresses"] = read_file(f"/proc/{process}/personality").strip() == "00040000"
     return facts
 
 
-def _read(path: str) -> str:
+def read_file(path: str) -> str:
+    """A short file of the kernel's."""
     # Not open(): it would look for an encoding's module, and Python's library is no longer there.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -24,10 +24,9 @@ from kiln.interpreter.sandbox.collect import Collected, collect
 from kiln.interpreter.sandbox.diagnose import explain_failure
 from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwnedByRoot
 from kiln.interpreter.sandbox.groups import exceeded, find_base, group_for
-from kiln.interpreter.sandbox.helper import Launcher, shared_launcher
+from kiln.interpreter.sandbox.helper import Engine, shared_launcher
 from kiln.interpreter.sandbox.machine import check_machine
 from kiln.interpreter.sandbox.mountpoints import MountPoints
-from kiln.interpreter.sandbox.operations import encode_plan
 from kiln.interpreter.sandbox.plan import plan_sandbox
 from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
@@ -60,12 +59,12 @@ def run_sandbox(
     identity: Identity,
     *,
     log: Callable[[bytes], None],
-    launcher: Launcher | None = None,
+    engine: Engine | None = None,
     mount_points: MountPoints | None = None,
 ) -> SandboxResult:
     """Run a build and return when no process of it is left.
 
-    `launcher` is this process's shared one unless given; `mount_points` saves most of what large closures cost.
+    `engine` is this process's shared launcher unless given; `mount_points` saves most of what large closures cost.
     `log` gets the builder's output in pieces as it comes, from the calling thread, and an empty piece when it
     pauses, which is the time to flush. Raises SandboxError when the
     sandbox can't be made; a builder that fails or runs into a limit is a result.
@@ -73,22 +72,20 @@ def run_sandbox(
     owner = (identity.uid, identity.gid) if identity.as_root else None
     if owner is not None:
         _hand_over(spec, owner)
-    if mount_points is None:
-        following = _follow(spec, identity, log, launcher)
+    if mount_points is None or (engine is not None and not engine.lends_mount_points):
+        following = _follow(spec, identity, log, engine)
         return following.result(collect(spec, spec.out_dir))
     shown = mount_points.lend(frozenset(path.base for _, path in spec.inputs), owner)
-    following = _follow(replace(spec, out_dir=shown), identity, log, launcher)
+    following = _follow(replace(spec, out_dir=shown), identity, log, engine)
     collected = collect(spec, shown)
     mount_points.give_back(shown)
     return following.result(collected)
 
 
-def _follow(
-    spec: SandboxSpec, identity: Identity, log: Callable[[bytes], None], launcher: Launcher | None
-) -> _Following:
+def _follow(spec: SandboxSpec, identity: Identity, log: Callable[[bytes], None], engine: Engine | None) -> _Following:
     """From the plan to the sandbox's end. Raises SandboxError."""
     with group_for(spec.limits, groups_base()) as group:
-        return _follow_in(spec, identity, group, log, launcher)
+        return _follow_in(spec, identity, group, log, engine)
 
 
 @functools.cache
@@ -102,13 +99,14 @@ def _follow_in(
     identity: Identity,
     group: str | None,
     log: Callable[[bytes], None],
-    launcher: Launcher | None,
+    engine: Engine | None,
 ) -> _Following:
-    plan = encode_plan(plan_sandbox(spec, identity, group))
+    runs = engine or shared_launcher()
+    plan = runs.encode(plan_sandbox(spec, identity, group))
     reading, writing = os.pipe()
     try:
         try:
-            channel = (launcher or shared_launcher()).open(writing)
+            channel = runs.open(writing)
         finally:
             os.close(writing)
         with channel:

@@ -114,7 +114,7 @@ class Room:
     def run_spec(self, spec: SandboxSpec, **options) -> Ran:
         log = bytearray()
         try:
-            result = run_sandbox(spec, build_identity(self.store), log=log.extend, launcher=self._launcher, **options)
+            result = run_sandbox(spec, build_identity(self.store), log=log.extend, engine=self._launcher, **options)
         except NamespacesRefused as error:
             pytest.fail(f"{error.message}\n  found {error.found}\n  help: {error.help}", pytrace=False)
         return Ran(result, bytes(log))

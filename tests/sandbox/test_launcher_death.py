@@ -85,7 +85,7 @@ def test_an_exception_in_the_logs_reader_kills_the_build(room):
     program = room.add_file("program", static_elf.repeats(static_elf.Call(1, (1, b"x", 1))))
     with Launcher() as launcher:
         with pytest.raises(Full):
-            run_sandbox(room.spec((str(program),)), build_identity(room.store), log=log, launcher=launcher)
+            run_sandbox(room.spec((str(program),)), build_identity(room.store), log=log, engine=launcher)
         assert _line(launcher.pid) == []
 
 
