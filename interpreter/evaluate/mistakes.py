@@ -8,38 +8,40 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias, assert_never
 
+from kiln.lang.rare import Rare
 
-class TooDeep(NamedTuple):
+
+class TooDeep(Rare):
     limit: int
 
 
-class DivisionByZero(NamedTuple):
+class DivisionByZero(Rare):
     pass
 
 
-class DuplicateKey(NamedTuple):
+class DuplicateKey(Rare):
     key: str
 
 
-class AssertionFailed(NamedTuple):
+class AssertionFailed(Rare):
     message: str
 
 
-class FailCalled(NamedTuple):
+class FailCalled(Rare):
     message: str
 
 
-class NeedsItself(NamedTuple):
+class NeedsItself(Rare):
     """`chain` begins and ends with the same name."""
 
     chain: tuple[str, ...]
 
 
-class BadHash(NamedTuple):
+class BadHash(Rare):
     text: str
 
 
-class BadAddress(NamedTuple):
+class BadAddress(Rare):
     """A fetch's source that is none; the facts are the fetcher's own."""
 
     problem: str
@@ -48,67 +50,67 @@ class BadAddress(NamedTuple):
     help: str | None
 
 
-class BadStoreName(NamedTuple):
+class BadStoreName(Rare):
     what: str
     """`package`, `file`, `output` …"""
     name: str
     expected: str
 
 
-class LeavesOutput(NamedTuple):
+class LeavesOutput(Rare):
     sub: str
     problem: str
 
 
-class BadCommand(NamedTuple):
+class BadCommand(Rare):
     package: str
     problem: str
     help: str
 
 
-class SourceUnreadable(NamedTuple):
+class SourceUnreadable(Rare):
     path: str
     problem: str
 
 
-class NotBuildable(NamedTuple):
+class NotBuildable(Rare):
     what: str
     choices: tuple[str, ...]
 
 
-class UnknownAttribute(NamedTuple):
+class UnknownAttribute(Rare):
     name: str
     where: str
     nearest: str | None
     choices: tuple[str, ...]
 
 
-class OutOfMemory(NamedTuple):
+class OutOfMemory(Rare):
     pass
 
 
-class TestFailed(NamedTuple):
+class TestFailed(Rare):
     title: str
     left: str | None
     """Both sides as text, if the test's body is `left == right`."""
     right: str | None
 
 
-class HiddenPackage(NamedTuple):
+class HiddenPackage(Rare):
     field: str
     what: str
 
 
-class UnsafeHole(NamedTuple):
+class UnsafeHole(Rare):
     problem: str
 
 
-class OutsideDomain(NamedTuple):
+class OutsideDomain(Rare):
     function: str
     problem: str
 
 
-class BudgetSpent(NamedTuple):
+class BudgetSpent(Rare):
     what: str
     """`2 seconds`, `512 MiB of memory`"""
 

@@ -7,10 +7,10 @@ differs, outermost step first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from kiln.lang.check.types import Row, TVar, Type
+from kiln.lang.rare import Rare
 
 
 class AtField(NamedTuple):
@@ -36,22 +36,19 @@ class AtResult(NamedTuple):
 Step: TypeAlias = AtField | AtArgument | AtParameter | AtResult
 
 
-@dataclass(frozen=True, slots=True)
-class Different:
+class Different(Rare):
     found: Type
     wanted: Type
 
 
-@dataclass(frozen=True, slots=True)
-class RowsDiffer:
+class RowsDiffer(Rare):
     """Both are rows, and one has a variable or nothing where the other has something else."""
 
     found: Row
     wanted: Row
 
 
-@dataclass(frozen=True, slots=True)
-class NoField:
+class NoField(Rare):
     """`row` would have to have `label`; `missing_in` says whose row it is, as seen from the user's value."""
 
     label: str
@@ -59,27 +56,23 @@ class NoField:
     found_lacks: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NoOutput:
+class NoOutput(Rare):
     label: str
     found: Type
     wanted: Type
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeForgotten:
+class RecipeForgotten(Rare):
     found: Type
     wanted: Type
 
 
-@dataclass(frozen=True, slots=True)
-class OutputForPackage:
+class OutputForPackage(Rare):
     found: Type
     wanted: Type
 
 
-@dataclass(frozen=True, slots=True)
-class NoParameter:
+class NoParameter(Rare):
     """The function takes no such label, or (None) no further argument by place."""
 
     label: str | None
@@ -87,8 +80,7 @@ class NoParameter:
     wanted: Type
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterNeeded:
+class ParameterNeeded(Rare):
     """The function needs `label` (None: an argument by place) that its callers leave out, or may."""
 
     label: str | None
@@ -96,37 +88,32 @@ class ParameterNeeded:
     wanted: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Rigid:
+class Rigid(Rare):
     """A signature's variable would have to be one certain type."""
 
     var: TVar
     other: Type | Row
 
 
-@dataclass(frozen=True, slots=True)
-class Infinite:
+class Infinite(Rare):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class NotConstrained:
+class NotConstrained(Rare):
     """A signature's variable isn't known to be `constraint`."""
 
     var: TVar
     constraint: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotIn:
+class NotIn(Rare):
     """`type` is not `constraint` (Data or Emit)."""
 
     type: Type
     constraint: str
 
 
-@dataclass(frozen=True, slots=True)
-class LabelTwice:
+class LabelTwice(Rare):
     """An output has the name of another field (`output`), or a row's variable brings a label that is there."""
 
     label: str

@@ -6,17 +6,15 @@ mistakes: mismatch.py, mistakes_values.py, mistakes_builds.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kiln.lang.check.failure import Context, Message, did_you_mean
 from kiln.lang.check.infos import Site
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Scheme, Type
 from kiln.lang.check.words import counted, listed
+from kiln.lang.rare import Rare
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownName:
+class UnknownName(Rare):
     name: str
     known: tuple[str, ...]
     what: str = "name"
@@ -29,8 +27,7 @@ class UnknownName:
         return Message(code, f"there is no {self.what} `{self.name}` here", "not declared, nor imported", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredTwice:
+class DeclaredTwice(Rare):
     name: str
     first: Site
     what: str = "name"
@@ -42,8 +39,7 @@ class DeclaredTwice:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotExported:
+class NotExported(Rare):
     """`private`: the module has it, without `pub`."""
 
     name: str
@@ -60,8 +56,7 @@ class NotExported:
         return Message("K0202", f"{self.module} has no `{self.name}`", "not exported", notes, help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownModule:
+class UnknownModule(Rare):
     source: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -69,8 +64,7 @@ class UnknownModule:
         return Message("K0203", f"there is no module `{self.source}`", "can't be imported", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleAsValue:
+class ModuleAsValue(Rare):
     name: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -78,8 +72,7 @@ class ModuleAsValue:
         return Message("K0212", f"`{self.name}` is a module, not a value", "used as a value", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class TypeAsValue:
+class TypeAsValue(Rare):
     name: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -87,8 +80,7 @@ class TypeAsValue:
         return Message("K0212", f"`{self.name}` is a type, not a value", "used as a value", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelTwiceHere:
+class LabelTwiceHere(Rare):
     label: str
     what: str
 
@@ -98,8 +90,7 @@ class LabelTwiceHere:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsItself:
+class NeedsItself(Rare):
     """Types of declarations that need each other and say none."""
 
     chain: tuple[str, ...]
@@ -114,8 +105,7 @@ class NeedsItself:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TypeArguments:
+class TypeArguments(Rare):
     name: str
     wanted: int
     found: int
@@ -124,8 +114,7 @@ class TypeArguments:
         return Message("K0324", f"{self.name} takes {counted(self.wanted, 'type')}", f"{self.found} given")
 
 
-@dataclass(frozen=True, slots=True)
-class RowWanted:
+class RowWanted(Rare):
     """A type stands where a row of outputs does (`row`), or the other way round."""
 
     row: bool
@@ -143,8 +132,7 @@ class RowWanted:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UnevenRow:
+class UnevenRow(Rare):
     variable: str
     first: tuple[str, ...]
     second: tuple[str, ...]
@@ -159,8 +147,7 @@ class UnevenRow:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultInPlace:
+class DefaultInPlace(Rare):
     label: str
     optional: bool
 
@@ -175,8 +162,7 @@ class DefaultInPlace:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BadConstraint:
+class BadConstraint(Rare):
     variable: str
     constraint: str | None
 
@@ -191,8 +177,7 @@ class BadConstraint:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AliasLoop:
+class AliasLoop(Rare):
     chain: tuple[str, ...]
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -205,8 +190,7 @@ class AliasLoop:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OutputNamedField:
+class OutputNamedField(Rare):
     label: str
     output: bool
 
@@ -217,8 +201,7 @@ class OutputNamedField:
         return Message(code, title, notes=tuple(notes), help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class ExternHere:
+class ExternHere(Rare):
     name: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -226,8 +209,7 @@ class ExternHere:
         return Message("K0331", f"`{self.name}` is extern, which only the standard library may be", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureNeeded:
+class SignatureNeeded(Rare):
     """`line` is what to paste, where the type is known."""
 
     name: str
@@ -244,8 +226,7 @@ class SignatureNeeded:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TypeUnknown:
+class TypeUnknown(Rare):
     name: str
     scheme: Type | Scheme
 
@@ -260,8 +241,7 @@ class TypeUnknown:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SetParameter:
+class SetParameter(Rare):
     name: str
     set_name: str
 
@@ -273,8 +253,7 @@ class SetParameter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotASet:
+class NotASet(Rare):
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message(
             "K0310",
@@ -284,8 +263,7 @@ class NotASet:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TooDeep:
+class TooDeep(Rare):
     limit: int
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -296,8 +274,7 @@ class TooDeep:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TypeTooLarge:
+class TypeTooLarge(Rare):
     name: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:

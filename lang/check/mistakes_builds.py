@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kiln.lang.check.failure import Context, Message, did_you_mean
 from kiln.lang.check.infos import Site
 from kiln.lang.check.mismatch import this_is
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Type, prune
 from kiln.lang.check.words import a, counted
+from kiln.lang.rare import Rare
 
 
-@dataclass(frozen=True, slots=True)
-class EditUnknown:
+class EditUnknown(Rare):
     found: Type
     overlay: bool
 
@@ -41,8 +39,7 @@ class EditUnknown:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EditForgotten:
+class EditForgotten(Rare):
     found: Type
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -56,8 +53,7 @@ class EditForgotten:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EditInside:
+class EditInside(Rare):
     path: str
     package: str
 
@@ -70,8 +66,7 @@ class EditInside:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CantAppend:
+class CantAppend(Rare):
     path: str
     found: Type
 
@@ -83,8 +78,7 @@ class CantAppend:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MemberCycle:
+class MemberCycle(Rare):
     set_name: str
     chain: tuple[str, ...]
 
@@ -99,8 +93,7 @@ class MemberCycle:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MemberTwice:
+class MemberTwice(Rare):
     parent: str
     label: str
     site: Site
@@ -115,8 +108,7 @@ class MemberTwice:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NoMember:
+class NoMember(Rare):
     set_name: str
     label: str
     known: tuple[str, ...]
@@ -131,8 +123,7 @@ class NoMember:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Captures:
+class Captures(Rare):
     field: str
     name: str
     scalar: bool
@@ -150,8 +141,7 @@ class Captures:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OverlayPath:
+class OverlayPath(Rare):
     member: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -159,8 +149,7 @@ class OverlayPath:
         return Message("K0314", title, help=f"write `{self.member} = super.{self.member} with {{ … }}`")
 
 
-@dataclass(frozen=True, slots=True)
-class PatternFields:
+class PatternFields(Rare):
     con: str
     wanted: tuple[str | None, ...]
     found: int
@@ -174,16 +163,14 @@ class PatternFields:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotExhaustive:
+class NotExhaustive(Rare):
     witness: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message("K0351", f"this match forgets {self.witness}", help=f"add `{self.witness} => …`")
 
 
-@dataclass(frozen=True, slots=True)
-class NeverReached:
+class NeverReached(Rare):
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message(
             "K0352",
@@ -193,8 +180,7 @@ class NeverReached:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MayNotMatch:
+class MayNotMatch(Rare):
     witness: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -203,8 +189,7 @@ class MayNotMatch:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OptionsBind:
+class OptionsBind(Rare):
     name: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kiln.lang.check.failure import Context, Message, did_you_mean
 from kiln.lang.check.infos import Site
 from kiln.lang.check.mismatch import this_is
 from kiln.lang.check.show import Printer
 from kiln.lang.check.types import Con, Fn, Rec, Type, prune
 from kiln.lang.check.words import a, counted, listed
+from kiln.lang.rare import Rare
 
 
-@dataclass(frozen=True, slots=True)
-class NoSuchField:
+class NoSuchField(Rare):
     """`owner` has no field `label`; `rigid` is the signature's variable that might have had it."""
 
     owner: Type
@@ -40,8 +38,7 @@ _METHODS = {"len": "length", "append": "concat", "format": "join", "strip": "tri
 """What other languages' methods are called here."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoFields:
+class NoFields(Rare):
     """`functions` are the names of values that may be called."""
 
     owner: Type
@@ -69,8 +66,7 @@ class NoFields:
         return Message("K0302", title, this_is(self.owner, p), help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class NotCalled:
+class NotCalled(Rare):
     """A method that is named and not called."""
 
     name: str
@@ -83,8 +79,7 @@ class NotCalled:
         return Message("K0361", f"`{self.name}` is a method and must be called", "not called", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSpread:
+class OpenSpread(Rare):
     found: Type
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -92,8 +87,7 @@ class OpenSpread:
         return Message("K0307", title, this_is(self.found, p), help="write its type where it comes from")
 
 
-@dataclass(frozen=True, slots=True)
-class MissingField:
+class MissingField(Rare):
     labels: tuple[str, ...]
     owner: Type
     declared: Site | None
@@ -111,8 +105,7 @@ class MissingField:
         return Message("K0308", title, label, notes, others, f"add `{self.labels[0]} = …`")
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownField:
+class UnknownField(Rare):
     """A literal has a field that the wanted record has not."""
 
     label: str
@@ -136,8 +129,7 @@ class UnknownField:
         return Message("K0302", title, "not there", notes, help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordForOther:
+class RecordForOther(Rare):
     wanted: Type
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -155,8 +147,7 @@ class RecordForOther:
         return Message("K0301", title, "this is a record", help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class NotOptional:
+class NotOptional(Rare):
     label: str
     what: str
 
@@ -169,16 +160,14 @@ class NotOptional:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotAFunction:
+class NotAFunction(Rare):
     found: Type
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message("K0360", f"{a(p.show(self.found))} can't be called", "not a function")
 
 
-@dataclass(frozen=True, slots=True)
-class NoLabel:
+class NoLabel(Rare):
     callee: str
     label: str
     known: tuple[str, ...]
@@ -196,8 +185,7 @@ class NoLabel:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TooManyArguments:
+class TooManyArguments(Rare):
     callee: str
     wanted: int
     found: int
@@ -208,8 +196,7 @@ class TooManyArguments:
         return Message("K0309", title, "one too many", help=help_ if self.callee == "range" else None)
 
 
-@dataclass(frozen=True, slots=True)
-class MissingArguments:
+class MissingArguments(Rare):
     callee: str
     labels: tuple[str | None, ...]
     site: Site | None
@@ -228,8 +215,7 @@ class MissingArguments:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LambdaParameters:
+class LambdaParameters(Rare):
     found: int
     wanted: Type
     takes: int
@@ -239,8 +225,7 @@ class LambdaParameters:
         return Message("K0305", title, notes=(f"wanted: {p.show(self.wanted)}",))
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorOn:
+class OperatorOn(Rare):
     op: str
     found: Type
 
@@ -269,8 +254,7 @@ class OperatorOn:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorUnknown:
+class OperatorUnknown(Rare):
     op: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -279,8 +263,7 @@ class OperatorUnknown:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CantInterpolate:
+class CantInterpolate(Rare):
     found: Type
     shell: bool
 
@@ -308,8 +291,7 @@ class CantInterpolate:
         return Message("K0340", f"{a(p.show(self.found))} can't stand in {where}", this_is(self.found, p), help=help_)
 
 
-@dataclass(frozen=True, slots=True)
-class ListNotBare:
+class ListNotBare(Rare):
     context: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
@@ -328,16 +310,14 @@ class ListNotBare:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownTag:
+class UnknownTag(Rare):
     tag: str
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message("K0343", f"there is no kind of string `{self.tag}`", help='the one that exists is sh"…"')
 
 
-@dataclass(frozen=True, slots=True)
-class ShellFields:
+class ShellFields(Rare):
     """`${b.out}` in a script."""
 
     name: str
@@ -351,8 +331,7 @@ class ShellFields:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UnclosedQuote:
+class UnclosedQuote(Rare):
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         return Message(
             "K0342",
@@ -362,8 +341,7 @@ class UnclosedQuote:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterMayBeAbsent:
+class ParameterMayBeAbsent(Rare):
     name: str
     wanted: Type
 
