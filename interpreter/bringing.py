@@ -13,11 +13,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, assert_never
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
 
 from kiln.interpreter.delivery import Delivery, Done, Taking
 from kiln.interpreter.derivation import BuildStep, DrvOutput, FetchStep, Graph, Step
-from kiln.interpreter.errors import NotBrought
+from kiln.interpreter.errors import NotBrought, not_brought
 from kiln.interpreter.events import StepFinished, StepInterrupted, StepProgress, StepStarted, Warned
 from kiln.interpreter.evidence import digest_of_made
 from kiln.interpreter.judging import Realisation
@@ -33,19 +34,22 @@ from kiln.store.records import Resolution
 SLOTS = {"take": 2, "register": 1, "look": 32}
 
 
-class Fetch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fetch:
     """Fetching a batch."""
 
     batch: int
 
 
-class Commit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Commit:
     """Registering a batch."""
 
-    registered: int
+    batch: int
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Look:
     """Whether a cache has what a step would make."""
 
     drv: DrvDigest
@@ -139,7 +143,7 @@ class Bringing:
         match job:
             case Fetch(batch=number):
                 self._delivery.fetch(number)
-            case Commit(registered=number):
+            case Commit(batch=number):
                 self._delivery.commit(number)
             case Look(drv=drv):
                 self._look(drv)
@@ -155,11 +159,7 @@ class Bringing:
         for item in drv_inputs(self._graph, step.digest):
             made = self._plan.pins[item]
             if self._substituter.brings(made) and not self._substituter.reach.is_here(made.id):
-                raise NotBrought(
-                    f"{made.name} was offered by a cache, and no cache could bring it",
-                    place=step.place,
-                    help="run the command again, or without caches: --no-cache",
-                )
+                raise not_brought(made.name, step.place)
 
     def source_of(self, drv: DrvDigest) -> str | None:
         """The caches that a step's outputs were taken from by early cutoff, for people; None if they were not."""

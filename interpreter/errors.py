@@ -82,6 +82,15 @@ class NotBrought(RealiseError):
     code = "K0666"
 
 
+def not_brought(name: str, place: str | None) -> NotBrought:
+    """The error for something of that name."""
+    return NotBrought(
+        f"{name} was offered by a cache, and no cache could bring it",
+        place=place,
+        help="run the command again, or without caches: --no-cache",
+    )
+
+
 class NotOffered(RealiseError):
     """Something that no cache has, where nothing may be made."""
 

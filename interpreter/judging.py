@@ -90,7 +90,7 @@ class Judge:
             case Admission(offers=enough):
                 return Resolved(said.resolved, pins, enough)
             case Refusal() as refusal:
-                self._refused(refusal)
+                self._refused(refusal, offers)
                 return None
 
     def builds(
@@ -122,18 +122,17 @@ class Judge:
             case Admission() as admission:
                 return Realisation(claim, name, admission.offers, admission.word)
             case Refusal() as refusal:
-                self._refused(refusal)
+                self._refused(refusal, offers)
                 return None
 
-    def _refused(self, refusal: Refusal) -> None:
-        """What is not admitted is said once for each rule and cache: there may be thousands of it."""
-        error = refusal.error()
-        if any(item.cache is not None for item in refusal.failed):
-            caches = ",".join(sorted({item.cache for item in refusal.failed if item.cache is not None}))
-            key = f"{refusal.rule.name} {caches} {','.join(sorted({item.keyid for item in refusal.failed}))}"
-            if key not in self._told:
-                self._told.add(key)
-                self._warn(f"[{error.code}] {error.message}: {error.found}; nothing of it is taken")
+    def _refused(self, refusal: Refusal, offers: Sequence[Offer[Resolution]] | Sequence[Offer[Witness]]) -> None:
+        """What is not admitted is said once for each rule, caches and keys: there may be thousands of it."""
+        caches = sorted({offer.cache for offer in offers if offer.cache is not None})
+        key = f"{refusal.rule.name} {caches} {sorted({offer.record.keyid for offer in offers})}"
+        if caches and key not in self._told:
+            self._told.add(key)
+            error = refusal.error()
+            self._warn(f"[{error.code}] {error.message}: {error.found}; it is not taken from {', '.join(caches)}")
 
     def _refuse(self, text: str) -> None:
         if text not in self._told:

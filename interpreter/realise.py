@@ -28,7 +28,7 @@ from kiln.interpreter.derivation import (
     Step,
     resolve,
 )
-from kiln.interpreter.errors import NotBrought, RealiseError
+from kiln.interpreter.errors import NotBrought, RealiseError, not_brought
 from kiln.interpreter.events import (
     Planned,
     StepFailed,
@@ -114,6 +114,8 @@ def realise(
             break
         tally.replanned += 1
         distrust.update(*(cause.users for cause in mixed))
+    for taking in lost:
+        outcome.failed.setdefault(taking.drv, not_brought(taking.name, graph[taking.drv].place))
     if outcome.failed:
         for drv, blocker in outcome.skipped.items():
             workshop.emit(StepSkipped(drv, step_name(graph[drv]), step_name(graph[blocker])))
