@@ -65,6 +65,7 @@ class Asked:
     programs: list[Program | None] = field(default_factory=list)
     readings: list[Reading | None] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
+    evaluators: list[Evaluator] = field(default_factory=list)
 
     @property
     def wanted(self) -> list[Target]:
@@ -86,6 +87,11 @@ def recall_all(requests: Sequence[Request], ledger: Ledger, cache: str) -> tuple
     plan = take_all([item for item in wanted if not isinstance(item, SourceObject)], ledger)
     if plan is None or not all(ledger.present(item) for item in wanted if isinstance(item, SourceObject)):
         return None
+    if ledger.is_contested():
+        from kiln.interpreter.contested import losers
+
+        if losers(ledger.store, plan, None):
+            return None
     return asked, plan
 
 
@@ -114,6 +120,7 @@ def _ask(asked: Asked, request: Request, store: Store, trees: Opener | None, bud
     name = request.attribute or evaluator.default_name(module)
     targets = evaluator.targets(value, name)
     asked.targets.append(targets)
+    asked.evaluators.append(evaluator)
     asked.graph.update(evaluator.graph)
     asked.programs.append(evaluator.program)
     asked.readings.append(Reading(began, head, tuple(host.added)))
@@ -127,6 +134,12 @@ def keep_answers(requests: Sequence[Request], asked: Asked, cache: str) -> None:
     for request, reading, answer in zip(requests, asked.readings, asked.answers, strict=True):
         if reading is not None and answer is not None:
             remember(cache, os.path.abspath(request.file), request.attribute, answer, reading.began)
+
+
+def keep_values(asked: Asked) -> None:
+    """Keep what lets came to, for when one of them is edited: to be called when all that is waited for is done."""
+    for evaluator in asked.evaluators:
+        evaluator.keep()
 
 
 def head_state(build_file: str) -> tuple[tuple[str, bytes], ...]:

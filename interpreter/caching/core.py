@@ -68,6 +68,10 @@ class StoredDecls(Sequence[CoreDecl]):
     def __iter__(self) -> Iterator[CoreDecl]:
         return (self[place] for place in range(len(self)))
 
+    def lets(self) -> list[str]:
+        """The names of the bindings, in the file's order; none is read for it."""
+        return [key[0] for key, (kind, _) in zip(self.keys, self.facts, strict=True) if kind == "let"]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 

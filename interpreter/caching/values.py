@@ -35,13 +35,11 @@ from kiln.interpreter.derivation import (
     Credential,
     Fixed,
     Graph,
-    Limits,
-    decode_own,
     encode,
 )
 from kiln.interpreter.evaluate.data import NoData, Packer, unpack
 from kiln.interpreter.evaluate.packages import Buildable, Drv, Fetch, Pkg, Selection, Site, Source
-from kiln.interpreter.evaluate.restored import RestoredDrv, RestoredPkg, plain
+from kiln.interpreter.evaluate.restored import RestoredDrv, RestoredFetch, RestoredPkg, RestoredSource, plain
 from kiln.interpreter.evaluate.values import Value
 from kiln.lang.core import CoreModule, ModuleId
 from kiln.store.digest import DrvDigest
@@ -87,9 +85,6 @@ class DrvRecord(NamedTuple):
     place: Place
     reads: Reads
     mentions: tuple[tuple[int, object], ...]
-
-    def step(self) -> tuple[DrvDigest, Any, Limits]:
-        return self.digest, decode_own(self.derivation), Limits(*self.limits)
 
 
 class Values:
@@ -369,23 +364,22 @@ class Cone:
         made: Buildable
         match row:
             case ("drv", *rest):
-                record = DrvRecord(*rest)
+                record = DrvRecord(*rest)._replace(digest=DrvDigest(rest[1]))
                 made = RestoredDrv(self, number, record)
                 made.site = self._cells.site_at(record.place)
-                return made
             case ("pkg", inner, label):
                 return RestoredPkg(self, number, inner, label)
             case ("fetch", name, executable, algorithm, value, sources, credentials, place):
                 shown = tuple([(source, Credential(*item)) for source, item in credentials])
-                made = Fetch(Fixed(name, executable, algorithm, value), sources, shown)
+                fixed = Fixed(name, executable, algorithm, value)
+                made = RestoredFetch(fixed, sources, shown, self._cells.site_at(place))
             case ("source", path, name, selection, place):
-                made = Source(path, name, None if selection is None else Selection(*selection))
+                selected = None if selection is None else Selection(*selection)
+                made = RestoredSource(path, name, selected, self._cells.site_at(place))
             case ("let", let, place):
                 made = owners_of(self._cells.compute(let))[place]
-                return made
             case _:
                 raise ValueError("no owner")
-        made.site = self._cells.site_at(place)
         return made
 
     def mentioned(self, record: DrvRecord) -> list[Buildable] | None:
@@ -481,7 +475,8 @@ class _Rows:
         if owner.origin is None:
             return None
         mentions = tuple([(self._number(met), plain(met.origin)) for met in owner.met])
-        return ("drv", *owner.record._replace(mentions=mentions))
+        record = owner.record
+        return "drv", record.name, bytes(record.digest), *record[2:6], mentions
 
     def _drv(self, owner: Drv, place: Place) -> tuple[Any, ...] | None:
         step = None if owner.origin is None else self._graph.get(owner.origin)  # type: ignore[arg-type]

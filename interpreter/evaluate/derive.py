@@ -41,7 +41,7 @@ from kiln.interpreter.evaluate.mistakes import (
     SourceUnreadable,
 )
 from kiln.interpreter.evaluate.packages import LIBRARY_CODE, Buildable, Drv, Fetch, Pkg, Plan, Site, Source, title
-from kiln.interpreter.evaluate.restored import RestoredDrv, RestoredPkg
+from kiln.interpreter.evaluate.restored import RestoredDrv, RestoredPkg, RestoredStep
 from kiln.interpreter.evaluate.templates import Inputs, derivation_of, mentioned
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, record_maker
 from kiln.store.digest import DrvDigest
@@ -230,7 +230,15 @@ class Resolver:
         assert isinstance(owner, RestoredDrv)
         if owner.is_stale:
             return owner.record.digest
-        return self._add_step(*owner.record.step(), owner)
+        record = owner.record
+        limits = Limits(*record.limits)
+        known = self.graph.get(record.digest)
+        if known is not None:
+            assert isinstance(known, BuildStep)
+            return self._add_step(record.digest, known.derivation, limits, owner)
+        place = self._made_at(record.digest, owner)
+        self.graph[record.digest] = RestoredStep(record.digest, record.derivation, limits, place)
+        return record.digest
 
     def _build_step(self, drv: Drv) -> DrvDigest:
         plan = drv.plan

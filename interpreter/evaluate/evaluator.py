@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kiln.interpreter.answers import Target
+from kiln.interpreter.caching.core import StoredDecls
 from kiln.interpreter.caching.shelf import is_off
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
 from kiln.interpreter.evaluate import show
@@ -332,6 +333,8 @@ def _joined(label: str, name: str) -> str:
 
 
 def _lets(core: CoreModule) -> list[str]:
+    if isinstance(core.decls, StoredDecls):
+        return core.decls.lets()
     return [decl.name for decl in core.decls if isinstance(decl, CoreLet)]
 
 

@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from kiln.interpreter.derivation import SourceObject
-from kiln.interpreter.evaluate.packages import Buildable, Drv, Pkg
+from kiln.interpreter.derivation import (
+    BuildStep,
+    Credential,
+    Derivation,
+    Fixed,
+    Limits,
+    SourceObject,
+    decode_own,
+)
+from kiln.interpreter.evaluate.packages import Buildable, Drv, Fetch, Pkg, Selection, Site, Source
 from kiln.store.digest import DrvDigest
 
 if TYPE_CHECKING:
@@ -66,6 +74,75 @@ class RestoredDrv(Drv):
             self.cone.is_stale = True
             self.real = self.cone.real(self.place)
         return self.real
+
+
+class RestoredFetch(Fetch):
+    """A fetch that was made before: the same, made without a look at who makes it."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        fixed: Fixed,
+        sources: tuple[str, ...],
+        credentials: tuple[tuple[str, Credential], ...],
+        site: Site | None,
+    ) -> None:
+        self.origin = None
+        self.busy = False
+        self.site = site
+        self.fixed = fixed
+        self.sources = sources
+        self.credentials = credentials
+
+
+class RestoredSource(Source):
+    """Likewise. What is in the folder is looked at again."""
+
+    __slots__ = ()
+
+    def __init__(self, path: str, name: str, selection: Selection | None, site: Site | None) -> None:
+        self.origin = None
+        self.busy = False
+        self.site = site
+        self.name = name
+        self.path = path
+        self.selection = selection
+
+
+class RestoredStep(BuildStep):
+    """A step whose derivation is read when it is looked at: most of them were built long ago."""
+
+    __slots__ = ("_data", "_read")
+    _data: bytes
+    _read: Derivation | None
+
+    def __init__(self, digest: DrvDigest, data: bytes, limits: Limits, place: str | None) -> None:
+        put = object.__setattr__
+        put(self, "digest", digest)
+        put(self, "limits", limits)
+        put(self, "place", place)
+        put(self, "_data", data)
+        put(self, "_read", None)
+
+    @property
+    def derivation(self) -> Derivation:
+        found = self._read
+        if found is None:
+            found = decode_own(self._data)
+            object.__setattr__(self, "_read", found)
+        return found
+
+    def _fields(self) -> tuple[object, ...]:
+        return self.digest, self.derivation, self.limits, self.place
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, BuildStep):
+            return self._fields() == (other.digest, other.derivation, other.limits, other.place)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
 
 
 class RestoredPkg(Pkg):

@@ -10,7 +10,7 @@ from typing import Any
 
 from kiln.context import Context
 from kiln.exits import Exit
-from kiln.interpreter.asking import Asked, Request, ask, keep_answers
+from kiln.interpreter.asking import Asked, Request, ask, keep_answers, keep_values
 from kiln.interpreter.derivation import DrvOutput, SourceObject
 from kiln.interpreter.events import Event, Sink
 from kiln.interpreter.plan import Plan
@@ -41,6 +41,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
             workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline, caches=not args.no_cache)
             plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
     except Failed as failed:
+        keep_values(asked)
         raise _told(context, failed) from failed
     record_targets(workshop, requests, asked, standing, plan)
     keep_answers(requests, asked, cache_root())
@@ -49,6 +50,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
 
         push_after_build(asked, plan, context)
     context.console.say(_summary(asked, plan, tally, time.monotonic() - began))
+    keep_values(asked)
     return asked, plan
 
 
