@@ -79,7 +79,7 @@ def made(
 def self_mentioning(store: Store, name: str, version: bytes, padding: int = 0) -> ObjectInfo:
     """An object whose files mention itself; `version` alone differs between two of one name."""
     path = str(scratch(name)).encode()
-    big = bytes(range(256)) * (padding // 256)
+    big = random_file(padding)
     tree: Tree = {"conf": b"prefix=" + path + b"\nagain " + path, "big": big + path + big, "version": version}
     staged = store.stage_outputs([built(store, name, "out", tree)], [])
     [info] = store.commit(staged).values()
