@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from kiln.interpreter.derivation import (
@@ -36,23 +35,11 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def mentioned(plan: Plan, own: Drv) -> tuple[OutValue, ...]:
     """The outputs that the plan's texts mention, in their order, its own left out."""
-    found: dict[OutValue, None] = {}
-    for text in _texts(plan):
-        if type(text) is Text:
-            for part in text.parts:
-                if type(part) is OutValue and part.owner is not own:
-                    found[part] = None
-    return tuple(found)
-
-
-def _texts(plan: Plan) -> Iterator[str | Text]:
+    texts = [*plan.args, *[value for _, value in plan.env], *[value for _, value in plan.links]]
     if type(plan.builder) is not tuple:
-        yield plan.builder  # type: ignore[misc]
-    yield from plan.args
-    for _, value in plan.env:
-        yield value
-    for _, value in plan.links:
-        yield value
+        texts.insert(0, plan.builder)  # type: ignore[arg-type]
+    parts = [part for text in texts if type(text) is Text for part in text.parts if type(part) is OutValue]
+    return tuple(dict.fromkeys([part for part in parts if part.owner is not own]))
 
 
 class Inputs:

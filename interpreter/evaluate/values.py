@@ -192,6 +192,8 @@ class Text:
 
 def text_of(pieces: tuple[str | Text | OutValue, ...]) -> str | Text:
     """The pieces joined: a str if none of them carries an output."""
+    if len(pieces) == 1 and type(pieces[0]) is OutValue:
+        return Text(pieces)  # type: ignore[arg-type]
     parts: list[str | OutValue] = []
     run = ""
     for piece in pieces:
