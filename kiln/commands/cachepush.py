@@ -94,7 +94,7 @@ def _wanted(args: argparse.Namespace, context: Context) -> list[Wanted]:
 
     paths = [text for text in args.targets if _is_object(text, context)]
     files = [text for text in args.targets if text not in paths]
-    found = [Wanted(info.id, info.name) for info in (find_object(context.store(), text) for text in paths)]
+    found = [Wanted(info.id) for info in (find_object(context.store(), text) for text in paths)]
     return [*found, *(_made(files, args, context) if files else ())]
 
 
@@ -281,12 +281,18 @@ def _tell(console: Console, pushed: Pushed, cache: str) -> None:
         count = len(pushed.withheld)
         console.say(f"  {count} objects stay here: they were made with secrets, or refer to one that was")
     if pushed.nothing:
-        console.say(f"✔ {name}: all {pushed.there} objects are there")
+        console.say(f"✔ {name}: nothing to push; {_count(pushed.there, 'object')} there already")
         return
     would = "would be pushed" if pushed.dry_run else "pushed"
-    moved = f"{pushed.files} files of {show_size(pushed.sent)}"
-    more = f"{pushed.objects} objects ({show_size(pushed.content)}) and {pushed.envelopes} envelopes {would}"
-    console.say(f"✔ {name}: {more} in {moved}; {pushed.there} objects were there")
+    moved = f"{_count(pushed.files, 'file')} of {show_size(pushed.sent)}"
+    new = f"{_count(pushed.objects, 'object')} ({show_size(pushed.content)})" if pushed.objects else "records"
+    evidence = f" with {_count(pushed.envelopes, 'envelope')}" if pushed.envelopes else ""
+    there = f"; {_count(pushed.there, 'object')} there already" if pushed.there else ""
+    console.say(f"✔ {name}: {new}{evidence} {would} in {moved}{there}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _facts(pushed: Pushed) -> dict[str, object]:

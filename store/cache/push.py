@@ -47,7 +47,7 @@ from kiln.store.cache.rows import (
     key,
 )
 from kiln.store.cache.segment import write_segment
-from kiln.store.cache.selection import Selection
+from kiln.store.cache.selection import Selection, Target
 from kiln.store.cache.sending import File, Sending, Source, sources_of
 from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, merge_into, merged_rows
 from kiln.store.digest import BlobDigest, EnvelopeDigest, ObjectId
@@ -275,21 +275,26 @@ class _Push:
         said: dict[bytes, bytes] = {}
         for resolved, claims in self._selection.claims.items():
             said[key(CLAIMS, resolved)] = encode_claims(claims)
-        for drv, row in self._selection.resolutions.items():
-            said[key(RESOLUTIONS, drv)] = encode_resolutions(row)
-        for target in self._selection.targets:
-            label = "".join(char if char.isprintable() else "?" for char in target.label)[:MAX_LABEL]
-            row_of = TargetRow(self._now * 1000, label, target.closure, target.evidence)
-            value = encode_target(row_of)
-            if len(value) <= MAX_VALUE:
-                said[key(TARGETS, target.object)] = value
-        there = self._upstream.known(said, own=True)
-        for name in [name for name in there if name[:1] == TARGETS]:
-            if _says_same(said[name], there[name]):
-                del said[name], there[name]
-        merge_into(said, {name: value for name, value in there.items() if name[:1] != TARGETS})
+        for drv, resolutions in self._selection.resolutions.items():
+            said[key(RESOLUTIONS, drv)] = encode_resolutions(resolutions)
+        merge_into(said, self._upstream.known(said, own=True))
+        targets = {key(TARGETS, target.object): target for target in self._selection.targets}
+        there = self._upstream.known(targets, own=True)
+        for name, target in targets.items():
+            old = decode_target(there[name]) if name in there else None
+            row = self._target_row(target, old)
+            value = encode_target(row)
+            if len(value) <= MAX_VALUE and not (old is not None and _says_same(row, old)):
+                said[name] = value
         self._rows.update(said)
         self._done.records = len(said)
+
+    def _target_row(self, target: Target, old: TargetRow | None) -> TargetRow:
+        """A target's row, under the name that it has there where it was given none."""
+        label = target.label or (target.name if old is None else old.label)
+        shown = "".join(char if char.isprintable() else "?" for char in label)[:MAX_LABEL]
+        closure, evidence = sorted(set(target.closure)), sorted(set(target.evidence))
+        return TargetRow(self._now * 1000, shown, tuple(closure), tuple(evidence))
 
     # Sending and publishing.
 
@@ -376,11 +381,10 @@ def _records(
         yield meta.info.id, RECORDS, data
 
 
-def _says_same(new: bytes, old: bytes) -> bool:
+def _says_same(new: TargetRow, old: TargetRow) -> bool:
     """Whether a target's row need not be written again."""
-    one, other = decode_target(new), decode_target(old)
-    same = (one.label, one.closure, one.evidence) == (other.label, other.closure, other.evidence)
-    return same and one.pushed - other.pushed < _REFRESH * 1000
+    same = new._replace(pushed=old.pushed) == old
+    return same and new.pushed - old.pushed < _REFRESH * 1000
 
 
 def _check_names(meta: ObjectMeta) -> None:

@@ -38,16 +38,17 @@ class NotShared(CacheError):
 
 
 class Wanted(NamedTuple):
-    """An object to be pushed for its own sake, and what the target is called."""
+    """An object to be pushed for its own sake, and what the target is called; empty: as it is called there."""
 
     object: ObjectId
-    label: str
+    label: str = ""
 
 
 class Target(NamedTuple):
-    """A target with all it needs."""
+    """A target with all it needs. `name` is its object's, for a target without a label."""
 
     object: ObjectId
+    name: str
     label: str
     closure: tuple[ObjectId, ...]
     evidence: tuple[EnvelopeDigest, ...]
@@ -85,7 +86,7 @@ def select_targets(store: Store, wanted: Sequence[Wanted], *, evidence: bool = T
         order_into(ordered, item.object, known.get)
         closure = tuple(ordered)
         said = history.evidence(history.reach(closure)) if evidence else []
-        selection.targets.append(Target(item.object, item.label, closure, tuple(said)))
+        selection.targets.append(Target(item.object, known[item.object].name, item.label, closure, tuple(said)))
     return _filled(selection, store, history, made, evidence)
 
 
@@ -122,11 +123,11 @@ def _tops(objects: Sequence[ObjectInfo], history: _History, evidence: bool) -> l
         said = history.evidence(history.reach(ordered, limit=left)) if evidence else []
         left -= len(ordered) + len(said)
         if left > 0:
-            targets.append(Target(info.id, info.name, tuple(ordered), tuple(said)))
+            targets.append(Target(info.id, info.name, "", tuple(ordered), tuple(said)))
             covered.update(ordered)
     rest = tuple(item for item in known if item not in covered)
     if rest:
-        targets.append(Target(rest[-1], EVERYTHING, rest, ()))
+        targets.append(Target(rest[-1], EVERYTHING, EVERYTHING, rest, ()))
     return targets
 
 
