@@ -181,7 +181,7 @@ def _bringing(
 def _run(
     workshop: Workshop, graph: Graph, plan: Plan, tally: Tally, keep_going: bool, bringing: Bringing | None
 ) -> Outcome[DrvDigest]:
-    if any(step_kind(graph[drv]) == "build" for drv in plan.todo):
+    if workshop.engine == "own" and any(step_kind(graph[drv]) == "build" for drv in plan.todo):
         from kiln.interpreter.sandbox.helper import shared_launcher
 
         shared_launcher()  # it starts while the first steps fetch and unpack
@@ -257,9 +257,9 @@ def machine_memory() -> int:
 
 def kill_builds() -> None:
     """End every sandbox of this process, with all that runs in it."""
-    from kiln.interpreter.sandbox.helper import close_shared_launcher
+    from kiln.interpreter.sandbox.helper import kill_sandboxes
 
-    close_shared_launcher()
+    kill_sandboxes()
 
 
 def _verdict(kind: StepKind, made: Made, source: str | None) -> Verdict:

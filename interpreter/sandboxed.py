@@ -23,6 +23,7 @@ from kiln.interpreter.events import LogLine, Warned
 from kiln.interpreter.evidence import Course
 from kiln.interpreter.failing import judge
 from kiln.interpreter.kept import drop
+from kiln.interpreter.sandbox.engines import BUBBLEWRAP, make_engine
 from kiln.interpreter.sandbox.logs import LogWriter
 from kiln.interpreter.sandbox.run import build_identity, run_sandbox
 from kiln.interpreter.sandbox.spec import SandboxSpec
@@ -55,10 +56,10 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     spec = _spec(workshop, making, drv, folder, closure, secrets)
     log = _Log(workshop, making, log_path(workshop, drv))
     said = log if guard is None else Redacted(guard, log.write)
-    identity = build_identity(workshop.store.store_dir)
+    identity, engine = build_identity(workshop.store.store_dir), make_engine(workshop.engine)
     started = time.time()
     try:
-        result = run_sandbox(spec, identity, log=said.write, mount_points=workshop.mount_points())
+        result = run_sandbox(spec, identity, log=said.write, mount_points=workshop.mount_points(), engine=engine)
     finally:
         if guard is not None:
             said.close()
@@ -80,7 +81,8 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     staged = workshop.store.stage_outputs(outputs, closure)
     for name, collision in staged.collisions:
         workshop.emit(Warned(f"{drv.name}, output {name}: {collision}"))
-    yield staged, _course(result, started, log.fact(), secret=bool(secrets))
+    mode = Mode.BUBBLEWRAP if workshop.engine == BUBBLEWRAP else Mode.SANDBOXED
+    yield staged, _course(mode, result, started, log.fact(), secret=bool(secrets))
     drop(folder)
 
 
@@ -178,10 +180,10 @@ def _check_secrets(making: Making, drv: Derivation, result: SandboxResult, guard
             )
 
 
-def _course(result: SandboxResult, started: float, log: LogFact, *, secret: bool) -> Course:
+def _course(mode: Mode, result: SandboxResult, started: float, log: LogFact, *, secret: bool) -> Course:
     usage = result.usage
     return Course(
-        mode=Mode.SANDBOXED,
+        mode=mode,
         started=started,
         finished=time.time(),
         enforced=result.enforced,

@@ -37,6 +37,8 @@ class Workshop:
     sink: Sink
     jobs: int = 1
     offline: bool = False
+    engine: str = "own"
+    """What makes sandboxes, by its name in `sandbox/engines.py`."""
     secrets: str = ""
     """The folder of this user's secrets, a file each."""
     open_caches: Callable[[], Caches] | None = None

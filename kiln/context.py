@@ -42,6 +42,8 @@ class Context:
         self._keys: KeyRing | None = None
         self._trees: LateTrees | None = None
         self._caches: list[Caches] = []
+        self.engine: str | None = None
+        """The sandbox engine that was asked for."""
         self.offline = False
         """Whether remote modules may not be fetched."""
         self.budget: Budget | None = None
@@ -93,6 +95,7 @@ class Context:
         from kiln import __version__
         from kiln.interpreter.events import Warned
         from kiln.interpreter.ledger import Ledger
+        from kiln.interpreter.sandbox.engines import engine_name
         from kiln.interpreter.workshop import Workshop
 
         into = store or self.store()
@@ -105,6 +108,7 @@ class Context:
             sink=sink,
             jobs=jobs or os.cpu_count() or 1,
             offline=offline,
+            engine=engine_name(self.engine),
             secrets=os.path.join(config_root(), "secrets"),
         )
         if caches and not offline:

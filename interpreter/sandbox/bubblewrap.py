@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import TypeAlias, assert_never
 
 from kiln.interpreter.sandbox.errors import HelperDied, NoEngine
-from kiln.interpreter.sandbox.helper import own_folder
+from kiln.interpreter.sandbox.helper import known, own_folder
 from kiln.interpreter.sandbox.operations import (
     Attach,
     CopyTree,
@@ -115,7 +115,7 @@ class Bubblewrap:
             raise HelperDied("the driver of bubblewrap can't be started", found=str(error)) from error
         finally:
             os.close(null)
-        return ours
+        return known(ours)
 
 
 def translate(plan: Plan) -> tuple[list[Word], list[str]]:

@@ -13,6 +13,7 @@ import sys
 import threading
 from types import TracebackType
 from typing import Protocol, Self
+from weakref import WeakSet
 
 import kiln
 from kiln.interpreter.sandbox.errors import HelperDied
@@ -80,6 +81,7 @@ class Launcher:
 
 
 _shared: Launcher | None = None
+_others: WeakSet[socket.socket] = WeakSet()
 _guard = threading.Lock()
 
 
@@ -92,11 +94,21 @@ def shared_launcher() -> Launcher:
         return _shared
 
 
-def close_shared_launcher() -> None:
-    """Kill every sandbox that this process's launcher runs, as after Ctrl-C; who follows one gets HelperDied."""
+def known(channel: socket.socket) -> socket.socket:
+    """A channel to a sandbox of another engine, which `kill_sandboxes` is to end, too."""
+    with _guard:
+        _others.add(channel)
+    return channel
+
+
+def kill_sandboxes() -> None:
+    """Kill every sandbox that this process runs, as after Ctrl-C; who follows one gets HelperDied."""
     global _shared
     with _guard:
         launcher, _shared = _shared, None
+        for channel in _others:
+            with contextlib.suppress(OSError):
+                channel.shutdown(socket.SHUT_RDWR)
     if launcher is not None:
         launcher.close()
 

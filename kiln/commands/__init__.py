@@ -110,6 +110,7 @@ def _run(module: Any, args: Any, options: dict[str, Any]) -> int:
         os.chdir(options["directory"])
     context = Context(console, progress=options["progress"], store=options["store"])
     context.offline = getattr(args, "offline", False)
+    context.engine = getattr(args, "sandbox_engine", None)
     context.budget = getattr(args, "budget", None)
     try:
         return int(module.run(args, context))

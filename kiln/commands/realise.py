@@ -97,6 +97,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     link = parser.add_mutually_exclusive_group()
     link.add_argument("--out-link", metavar="PATH", help="the link to the result (result)")
     link.add_argument("--no-link", action="store_true", help="make no link")
+    parser.add_argument(
+        "--sandbox-engine", choices=("own", "bubblewrap"), help="what makes sandboxes; nothing falls back to another"
+    )
     parser.add_argument("--trace", metavar="FILE", help="write every event as a line of JSON")
     from kiln.budgets import budget_option
 

@@ -43,6 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-lender", action="store_true", help="don't look for inputs in your own store")
     parser.add_argument("--key", metavar="KEY", help="the key that must have signed: ed25519:… or a PEM file")
     parser.add_argument("--verdict", metavar="FILE", help="write the signed verdict here")
+    parser.add_argument(
+        "--sandbox-engine", choices=("own", "bubblewrap"), help="what makes sandboxes; nothing falls back to another"
+    )
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
 
 

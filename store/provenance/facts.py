@@ -34,6 +34,7 @@ class Mode(enum.Enum):
     """How something came to be; each has a builder id of its own, so that trust can differ."""
 
     SANDBOXED = "sandboxed"
+    BUBBLEWRAP = "bubblewrap"
     BUILTIN = "builtin"
     FETCH = "fetch"
     RELAXED = "relaxed"
