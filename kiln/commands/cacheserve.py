@@ -130,7 +130,7 @@ def _publisher(args: argparse.Namespace, context: Context, folder: str) -> Itera
             process.wait()
 
 
-def token_run(args: argparse.Namespace, context: Context) -> int:
+def run_token(args: argparse.Namespace, context: Context) -> int:
     """Make a token, print it once, and keep its hash."""
     if args.expires is not None and not is_date(args.expires):
         raise Stop("K0902", "not a date", expected="YYYY-MM-DD", found=args.expires)
