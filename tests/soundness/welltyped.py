@@ -24,10 +24,10 @@ from tests.soundness.generated_types import (
     param,
     shown,
 )  # fmt: skip
-from tests.soundness.terms import Terms
+from tests.soundness.wider import Wider
 
 
-class Program(Terms):
+class Program(Wider):
     """Draws one program; `text` is it."""
 
     def __init__(self, choose: Choose, size: int = 6) -> None:
@@ -40,7 +40,7 @@ class Program(Terms):
         for _ in range(size):
             self.pick(
                 self._declare_let, self._declare_let, self._declare_fn, self._declare_open_fn, self._declare_set,
-                self._declare_package,
+                self._declare_package, self.wider, self.wider, self.wider,
             )()  # fmt: skip
         self._declare_let()
 
