@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 from collections.abc import Callable
@@ -124,8 +125,12 @@ def serve(serving: Serving, listening: socket.socket, started: Callable[[], None
         finally:
             upkeep.cancel()
 
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it has ended
-        asyncio.run(run())
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again when it has ended
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(run())
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _keep_house(serving: Serving) -> None:
