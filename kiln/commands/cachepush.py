@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="uploader", metavar="NAME", help="what the cache calls you (this host's name)")
     parser.add_argument("--good-for", type=days, default=90.0, metavar="DAYS", help="when readers ask for more (90)")
     parser.add_argument("-j", dest="jobs", type=jobs, metavar="N", help="builds at once; by default one a core")
-    parser.set_defaults(trace=None, offline=False, keep_going=False, push_after=False)
+    parser.set_defaults(trace=None, offline=False, no_cache=False, keep_going=False, push_after=False)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
