@@ -115,9 +115,9 @@ def shown(text: str | bytes) -> str:
     """A piece of what came from outside: short, on one line, every character printable ASCII."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
-    cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
     return "".join(char if char.isascii() and char.isprintable() else _spelt(char) for char in cut)
 
 
 def _spelt(char: str) -> str:
-    return char if char == "…" else char.encode("unicode_escape").decode("ascii", "replace").replace("\udc00", "?")
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -43,11 +43,15 @@ class Wanted:
 
 
 class Body(NamedTuple):
-    """Read it: pass over `skip` bytes, take at most `most`, which must be exactly as many if `exact`."""
+    """Read it: pass over `skip` bytes, take at most `most`, which must be exactly as many if `exact`.
+
+    With `to_end` the end is looked for, as nothing says how long the body is.
+    """
 
     skip: int
     most: int
     exact: bool
+    to_end: bool
 
 
 class Elsewhere(NamedTuple):
@@ -112,18 +116,18 @@ def _body(status: int, headers: Mapping[str, str], wanted: Wanted) -> Body | Lie
             return Lie("answered with a part of the file", "206 partial content", "the whole file")
         if size is not None and size > wanted.length:
             return Lie("is larger than it may be", f"{size} bytes", f"at most {wanted.length} bytes")
-        return Body(0, wanted.length if size is None else size, size is not None)
+        return Body(0, wanted.length if size is None else size, exact=size is not None, to_end=size is None)
     if status == 200:
         if wanted.offset + wanted.length > SKIP:
             return Lie("was sent whole where a range was asked for", "200 OK", f"{_asked(wanted)}, as 206")
-        return Body(wanted.offset, wanted.length, True)
+        return Body(wanted.offset, wanted.length, exact=True, to_end=False)
     given = headers.get("Content-Range", "").strip()
     found = _RANGE.fullmatch(given)
     if found is None or (int(found[1]), int(found[2]) + 1) != (wanted.offset, wanted.offset + wanted.length):
         return Lie("answered with another range", shown(given) or "206 without a range", _asked(wanted))
     if size is not None and size != wanted.length:
         return Lie("answered with a range of another length", f"{size} bytes", _asked(wanted))
-    return Body(0, wanted.length, True)
+    return Body(0, wanted.length, exact=True, to_end=size is None)
 
 
 def _asked(wanted: Wanted) -> str:
@@ -139,10 +143,10 @@ def _elsewhere(location: str, url: str) -> Elsewhere | Lie:
     try:
         target = urljoin(url, location.strip())
         there, here = urlsplit(target), urlsplit(url)
-        if not location or there.username or there.password or not there.hostname:
-            return Lie("redirects to no place", shown(location), "an address")
         if there.scheme != here.scheme:
             return Lie("redirects to another scheme", shown(target), f"{here.scheme}://")
+        if not location or there.username or there.password or not there.hostname:
+            return Lie("redirects to no place", shown(location), "an address")
     except ValueError:
         return Lie("redirects to no place", shown(location), "an address")
     return Elsewhere(target)

@@ -36,11 +36,19 @@ _SLOW_TRIES = 2
 class _Again(Exception):
     """A try that failed in a way that another may not.
 
-    `busy`: the server answered, and asked for patience. `slow`: it cost patience already.
+    `busy`: the server answered, and asked for patience. `slow`: it cost patience already. `wrong`: what came cannot
+    be right, which says nothing of the next.
     """
 
     def __init__(
-        self, what: str, found: str, *, after: float | None = None, busy: bool = False, slow: bool = False
+        self,
+        what: str,
+        found: str,
+        *,
+        after: float | None = None,
+        busy: bool = False,
+        slow: bool = False,
+        wrong: bool = False,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -48,6 +56,7 @@ class _Again(Exception):
         self.after = after
         self.busy = busy
         self.slow = slow
+        self.wrong = wrong
 
 
 class HttpClient:
@@ -168,7 +177,7 @@ class HttpClient:
     async def _read(self, response: aiohttp.ClientResponse, body: Body, got: bytearray, path: str) -> None:
         """Take the body in, as long as it keeps coming and is not longer than it may be."""
         began, seen, before, end = time.monotonic(), 0, len(got), body.skip + body.most
-        while seen < end or not body.exact:
+        while seen < end or body.to_end:
             piece = await self._piece(response, seen)
             if not piece:
                 break
@@ -178,10 +187,10 @@ class HttpClient:
             self._check_pace(seen, time.monotonic() - began)
             if seen > end:
                 break
-        if seen > end and (response.status == 206 or not body.exact):
+        if seen > end and body.to_end:
             raise self._lied(path, "has more bytes than it may", f"over {body.most} bytes", f"{body.most} bytes")
         if body.exact and len(got) - before < body.most:
-            raise _Again("breaks off", f"{len(got) - before} of {body.most} bytes")
+            raise _Again("breaks off", f"{len(got) - before} of {body.most} bytes", wrong=True)
 
     async def _piece(self, response: aiohttp.ClientResponse, seen: int) -> bytes:
         stall = self._limits.stall
@@ -239,7 +248,7 @@ class HttpClient:
             try:
                 made = await attempt()
             except _Again as again:
-                nap = min(pause if again.after is None else again.after, self._limits.wait)
+                nap = pause if again.after is None else again.after
                 most = _SLOW_TRIES if again.slow else self._limits.tries
                 first = self._health.latency is None and not again.busy
                 if first or number >= most or paused + nap > self._limits.wait:
@@ -261,8 +270,8 @@ class HttpClient:
 
     def _given_up(self, path: str, again: _Again, number: int) -> CacheError:
         times = f", {number} times" if number > 1 else ""
-        if again.what == "breaks off":
-            return self._lied(path, again.what, again.found + times, "a whole body")
+        if again.wrong:
+            return self._lied(path, again.what, again.found + times, "a whole answer")
         health = self._health
         error = CacheDown(
             f"the cache {self.name} {again.what}",
@@ -312,9 +321,9 @@ class HttpClient:
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
             return _Again("is not reached", text)
         if isinstance(error, aiohttp.ClientPayloadError):
-            return _Again("breaks off", text)
+            return _Again("breaks off", text, wrong=True)
         if isinstance(error, aiohttp.ClientResponseError):
-            return _Again("answers with what is not HTTP", text)
+            return _Again("answered with what is not HTTP", text, wrong=True)
         if isinstance(error, aiohttp.ClientError | OSError):
             return _Again("breaks off the connection", text)
         return error
