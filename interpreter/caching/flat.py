@@ -52,6 +52,8 @@ class Table:
         self._makers: list[tuple[int, type[Any] | None, Callable[..., Any]]] = []
         for kind in tuples:
             self._add(kind, len(kind._fields), kind, tuple.__new__)
+        self._plain = dict(self._codes)
+        """Named tuples, whose parts are the node itself."""
         for shape in shapes:
             self._fields[shape.kind] = shape.fields
             self._add(shape.kind, shape.size, None, shape.make)
@@ -72,6 +74,7 @@ class Table:
         constants: list[Any] = []
         stack = [tree]
         watched = self._named if named is not None else frozenset()
+        plain = self._plain
         while stack:
             node = stack.pop()
             kind = type(node)
@@ -79,7 +82,11 @@ class Table:
                 codes.append(_CONSTANT)
                 constants.append(node)
                 continue
-            code, parts = self._open(node, kind)
+            parts: Any
+            if kind in plain:
+                code, parts = plain[kind], node
+            else:
+                code, parts = self._open(node, kind)
             codes.append(code)
             if code < _FIRST:
                 constants.append(len(parts))
