@@ -88,6 +88,7 @@ class Bringing:
             self._substituter.caches,
             self._substituter.reach,
             takings,
+            self._substituter.members,
             started=(lambda _: None) if quiet else self._started,
             progress=self._progress,
             done=self._noted if quiet else self._finished,

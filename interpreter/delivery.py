@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kiln.interpreter.derivation import DrvOutput
-from kiln.interpreter.judging import Realisation
+from kiln.interpreter.judging import Admitted, Realisation
 from kiln.interpreter.reach import Reach
 from kiln.store.cache.receive import Receiver
 from kiln.store.cache.several import Caches
@@ -74,6 +74,7 @@ class Delivery:
         caches: Caches,
         reach: Reach,
         takings: Sequence[Taking],
+        members: Callable[[Iterable[ObjectId]], Mapping[ObjectId, Sequence[Admitted]]],
         *,
         started: Callable[[Taking], None] = lambda _: None,
         progress: Callable[[Taking, int, int], None] = lambda *_: None,
@@ -83,6 +84,8 @@ class Delivery:
         self._caches = caches
         self._reach = reach
         self._takings = list(takings)
+        self._judged = members
+        self._members: Mapping[ObjectId, Sequence[Admitted]] = {}
         self._started, self._progress, self._done = started, progress, done
         self._batches: list[_Batch] = []
         self._batch_of: dict[ObjectId, int] = {}
@@ -106,7 +109,7 @@ class Delivery:
 
     def prepare(self) -> None:
         """Learn what refers to what, and make batches."""
-        wanted = self._members()
+        wanted = self._wanted()
         references, sizes = self._learn(wanted)
         batch = _Batch()
         self._batches = [batch] if self._takings else []
@@ -117,11 +120,12 @@ class Delivery:
             batch.objects.append(item)
             batch.size += sizes[item]
             self._batch_of[item] = len(self._batches) - 1
+        self._members = self._judged(wanted)
         for taking in self._takings:
             at = max((self._batch_of.get(item, 0) for item in taking.objects), default=0)
             self._batches[at].takings.append(taking)
 
-    def _members(self) -> dict[ObjectId, None]:
+    def _wanted(self) -> dict[ObjectId, None]:
         wanted: dict[ObjectId, None] = {}
         for taking in self._takings:
             for item in sorted(taking.objects):
@@ -190,7 +194,7 @@ class Delivery:
         takings = [taking for taking in batch.takings if all(map(self._reach.is_here, taking.objects))]
         self._store.admit(
             kept,
-            witnesses=[item for taking in takings for item in self._witnessed(taking)],
+            witnesses=[*self._witnessed(takings), *self._said_of(here)],
             resolutions=[item for taking in takings for item in taking.resolutions],
             envelopes=batch.envelopes,
         )
@@ -217,11 +221,22 @@ class Delivery:
                 here.add(info.id)
         return kept
 
-    def _witnessed(self, taking: Taking) -> list[Witnessed]:
+    def _witnessed(self, takings: Iterable[Taking]) -> list[Witnessed]:
         return [
             Witnessed(item.claim, offer.record, "substituted", self._source(offer.cache))
+            for taking in takings
             for item in taking.outputs.values()
             for offer in item.witnesses
+            if offer.cache is not None
+        ]
+
+    def _said_of(self, objects: Iterable[ObjectId]) -> list[Witnessed]:
+        """What is admitted of all that came along: so that it is known what it is a result of."""
+        return [
+            Witnessed(admitted.claim, offer.record, "substituted", self._source(offer.cache))
+            for item in objects
+            for admitted in self._members.get(item, ())
+            for offer in admitted.witnesses
             if offer.cache is not None
         ]
 

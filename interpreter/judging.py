@@ -53,6 +53,13 @@ class Realisation(NamedTuple):
         return SourceObject(self.claim.object, self.name)
 
 
+class Admitted(NamedTuple):
+    """A claim, and the witnesses under it that were enough."""
+
+    claim: Claim
+    witnesses: tuple[Offer[Witness], ...]
+
+
 class Judge:
     """Judges for one command. `warn` is told what was refused, each reason once."""
 
@@ -112,6 +119,19 @@ class Judge:
             if builds:
                 ordered = sorted(builds.values(), key=len, reverse=True)
                 found[resolved] = [item for at, item in enumerate(ordered) if item not in ordered[:at]]
+        return found
+
+    def admitted(self, resolved: Iterable[ResolvedDigest]) -> dict[ObjectId, list[Admitted]]:
+        """What caches claim of these derivations, as far as the policy admits it, by the object that was made.
+
+        Of what is not admitted nothing is said: it comes along with something that is.
+        """
+        found: dict[ObjectId, list[Admitted]] = {}
+        for claims in self._caches.claims(resolved).values():
+            for claim, offers in claims.items():
+                verdict = admits(self._caches.believed.policy, claim, offers)
+                if isinstance(verdict, Admission):
+                    found.setdefault(claim.object, []).append(Admitted(claim, verdict.offers))
         return found
 
     def _realisation(self, step: Step, claim: Claim, offers: Sequence[Offer[Witness]]) -> Realisation | None:

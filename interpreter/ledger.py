@@ -32,6 +32,10 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def store(self) -> Store:
+        return self._store
+
     def known(self, drvs: Collection[DrvDigest]) -> Mapping[DrvDigest, Sequence[Known]]:
         """What is answered is pinned: no collector takes it before the command ends."""
         resolutions = self._store.resolutions_for(drvs)
@@ -49,6 +53,10 @@ class Ledger:
 
     def present(self, item: SourceObject) -> bool:
         return bool(self._store.pin([item.id]))
+
+    def is_contested(self) -> bool:
+        """Whether claims give more than one object for some output, so that two of them could meet."""
+        return bool(self._store.contests())
 
     def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
         """The outputs of a resolved derivation that are there, and are pinned: those of one build, of several."""

@@ -103,7 +103,8 @@ def make_plan(
             left = _ask_caches(graph, plan, left, offers, distrust, first=not pending)
         level = {}
         for item in left:
-            if item.drv not in pending:
+            # What was taken on this level may have brought it along.
+            if not _settled(plan, pending, knowledge, offers, item):
                 pending[item.drv] = None
                 level.update(dict.fromkeys(drv_inputs(graph, item.drv)))
     plan.todo = in_order(graph, pending)

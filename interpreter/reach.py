@@ -32,22 +32,30 @@ class Reach:
     def look(self, ids: Iterable[ObjectId]) -> None:
         """Find out about these objects and all that they refer to."""
         with self._guard:
-            level = {item for item in ids if item not in self._asked}
+            level = set(ids)
             while level:
-                self._ask(level)
-                absent = [item for item in level if item in self._holders]
+                self._ask(level - self._asked)
+                absent = [item for item in level if item in self._holders and not self._is_explored(item)]
                 listed = self._caches.listed_closures(absent)
                 self._listed.update(listed)
                 self._ask({item for members in listed.values() for item in members} - self._asked)
-                plain = [item for item in absent if item not in listed and item not in self._references]
+                plain = [item for item in absent if item not in listed]
                 self._references.update(self._caches.references(plain))
-                level = {item for at in plain for item in self._references.get(at, ())} - self._asked
+                below = {item for at in plain for item in self._references.get(at, ())}
+                self._lost.update(item for item in plain if item not in self._references)
+                level = {item for item in below if item not in self._lost and not self._is_explored(item)}
+
+    def _is_explored(self, item: ObjectId) -> bool:
+        return item in self._here or item in self._listed or item in self._references
 
     def _ask(self, ids: set[ObjectId]) -> None:
-        """Whether objects are here, or who has them."""
-        self._asked |= ids
-        self._here.update(self._store.pin(ids))
-        self._holders.update(self._caches.holders(item for item in ids if item not in self._here))
+        """Whether objects are here, or who has them; what is neither is lost."""
+        if ids:
+            self._asked |= ids
+            self._here.update(self._store.pin(ids))
+            absent = [item for item in ids if item not in self._here]
+            self._holders.update(self._caches.holders(absent))
+            self._lost.update(item for item in absent if item not in self._holders)
 
     def absent(self, top: ObjectId) -> set[ObjectId] | None:
         """The members of an object's closure that have to be brought; None if somebody would be missing."""
@@ -72,6 +80,16 @@ class Reach:
                 else:
                     return None
             return members
+
+    def members(self, top: ObjectId) -> tuple[set[ObjectId], set[ObjectId]]:
+        """What of an object's closure has to be brought, and what of it is here: without what that refers to."""
+        absent = self.absent(top) or set()
+        with self._guard:
+            here = {top} & self._here
+            for item in absent:
+                here |= self._listed.get(item, set()) & self._here
+                here |= self._here.intersection(self._references.get(item, ()))
+            return absent, here
 
     def holders(self, ids: Iterable[ObjectId]) -> dict[ObjectId, list[CacheReader]]:
         """For each object that is not here who has it; only those that are still asked."""

@@ -43,7 +43,7 @@ from kiln.interpreter.events import (
 from kiln.interpreter.evidence import digest_of_made
 from kiln.interpreter.ledger import sign_pins
 from kiln.interpreter.making import Made, Making, make
-from kiln.interpreter.plan import Plan, drv_inputs, make_plan
+from kiln.interpreter.plan import Knowledge, Plan, drv_inputs, make_plan
 from kiln.interpreter.schedule import Demand, Outcome, Scheduler
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
@@ -101,19 +101,24 @@ def realise(
     """Make the targets; their objects are in the plan's pins. Raises Failed."""
     tally = Tally()
     distrust: set[DrvDigest] = set()
+    avoided: set[ObjectId] = set()
     caches = open_substituter(workshop, graph)
     while True:
-        plan = plan_with(workshop, graph, targets, caches, distrust)
+        plan = plan_with(workshop, graph, targets, caches, distrust, avoided)
         steps = len(plan.todo) + len({item.drv for item in plan.offered})
         workshop.emit(Planned(steps, len(plan.taken) + len(plan.todo) - steps))
         bringing = _bringing(workshop, graph, plan, tally, caches)
         outcome = _run(workshop, graph, plan, tally, keep_going, bringing)
         mixed = [cause for cause in outcome.failed.values() if isinstance(cause, TwoResults)]
         lost = bringing.lost() if bringing is not None else []
-        if not (mixed or lost) or tally.replanned >= (_RETRIES if lost else _REPLANS):
+        clashing = _clashing(workshop, plan, targets) if not outcome.failed and not lost else set()
+        if not (mixed or lost or clashing) or tally.replanned >= (_RETRIES if lost else _REPLANS):
             break
         tally.replanned += 1
+        avoided.update(clashing)
         distrust.update(*(cause.users for cause in mixed))
+    for drv in [item.drv for item in targets] if clashing else ():
+        outcome.failed.setdefault(drv, TwoResults(graph[drv], set()))
     for taking in lost:
         outcome.failed.setdefault(taking.drv, not_brought(taking.name, graph[taking.drv].place))
     if outcome.failed:
@@ -160,11 +165,39 @@ def plan_with(
     targets: Collection[DrvOutput],
     caches: Substituter | None,
     distrust: Collection[DrvDigest] = (),
+    avoided: set[ObjectId] | None = None,
 ) -> Plan:
-    """A plan that mixes no two results of one output, neither in its pins nor in the closures of what it takes."""
-    if caches is not None:
-        caches.begin()
-    return make_plan(graph, targets, workshop.ledger, distrust, caches)
+    """A plan that mixes no two results of one output, neither in its pins nor in the closures of what it takes.
+
+    `avoided` grows by what must not be taken for that.
+    """
+    avoid = set() if avoided is None else avoided
+    while True:
+        if caches is not None:
+            caches.begin(avoid)
+        knowledge: Knowledge = workshop.ledger
+        if avoid:
+            from kiln.interpreter.contested import Avoiding
+
+            knowledge = Avoiding(workshop.ledger, workshop.store, avoid)
+        plan = make_plan(graph, targets, knowledge, distrust, caches)
+        if not plan.offered and not workshop.ledger.is_contested():
+            return plan
+        from kiln.interpreter.contested import losers
+
+        more = losers(workshop.store, plan, caches) - avoid
+        if not more:
+            return plan
+        avoid |= more
+
+
+def _clashing(workshop: Workshop, plan: Plan, targets: Collection[DrvOutput]) -> set[ObjectId]:
+    """What meets below the targets now that they are made, and must not: a build may have come out differently."""
+    if not workshop.ledger.is_contested():
+        return set()
+    from kiln.interpreter.contested import losers_below
+
+    return losers_below(workshop.store, [plan.pins[item].id for item in targets])
 
 
 def _bringing(

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from kiln.interpreter.derivation import DrvOutput, Graph, SourceObject, Step
-from kiln.interpreter.judging import Judge, Realisation, Resolved, objects_of
+from kiln.interpreter.judging import Admitted, Judge, Realisation, Resolved, objects_of
 from kiln.interpreter.plan import Known, Plan
 from kiln.interpreter.reach import Reach
 from kiln.interpreter.together import Together
@@ -47,7 +47,7 @@ class Substituter:
         warn: Callable[[str], None],
     ) -> None:
         self.avoided: set[ObjectId] = set()
-        """Objects that no closure may hold: another result of the same output was taken."""
+        """Objects that no closure may hold, since another result of the same output is taken (see `contested`)."""
         self._store = store
         self._open = open_caches
         self._graph = graph
@@ -71,8 +71,9 @@ class Substituter:
     def _judge(self) -> Judge:
         return Judge(self.caches, self._graph, self._warn)
 
-    def begin(self) -> None:
-        """A plan is made anew."""
+    def begin(self, avoided: set[ObjectId]) -> None:
+        """A plan is made anew, without what holds one of these objects."""
+        self.avoided = avoided
         self._brings.clear()
 
     # For the planner.
@@ -102,10 +103,15 @@ class Substituter:
     def _bringable(self, outputs: Mapping[OutputName, Realisation]) -> dict[OutputName, Realisation]:
         can = {}
         for output, item in outputs.items():
-            absent = self.reach.absent(item.claim.object)
-            if absent is not None and not (absent | {item.claim.object}) & self.avoided:
+            if self.reach.absent(item.claim.object) is not None and not self._holds_avoided(item.claim.object):
                 can[output] = item
         return can
+
+    def _holds_avoided(self, top: ObjectId) -> bool:
+        if not self.avoided:
+            return False
+        absent, here = self.reach.members(top)
+        return bool(absent & self.avoided) or any(info.id in self.avoided for info in self._store.closure(here))
 
     def bring(self, item: SourceObject) -> None:
         self._brings.add(item.id)
@@ -115,6 +121,11 @@ class Substituter:
         return item.id in self._brings
 
     # For what carries a plan out.
+
+    def members(self, objects: Iterable[ObjectId]) -> dict[ObjectId, list[Admitted]]:
+        """What is claimed, and admitted, of objects that come along with what was taken."""
+        producers = self.caches.producers(objects)
+        return self._judge.admitted({one for resolved in producers.values() for one in resolved})
 
     def taken(self, plan: Plan) -> dict[DrvOutput, Way]:
         """The way behind each output that the plan takes from caches."""

@@ -37,6 +37,9 @@ class Memory:
     def present(self, item: SourceObject) -> bool:
         return item not in self.absent
 
+    def is_contested(self) -> bool:
+        return False
+
 
 def made(name: str) -> SourceObject:
     return SourceObject(ObjectId(name.encode().ljust(32, b".")), name)

@@ -35,7 +35,7 @@ def surroundings(memory, monkeypatch, make):
     monkeypatch.setattr(module, "make", making)
     monkeypatch.setattr("kiln.interpreter.sandbox.helper.shared_launcher", lambda: None)
     memory.evidence = lambda item, made: None
-    return SimpleNamespace(ledger=memory, emit=events.append, jobs=1, open_caches=None), events
+    return SimpleNamespace(ledger=memory, emit=events.append, jobs=1, open_caches=None, engine="own"), events
 
 
 def test_what_was_made_from_another_result_is_made_again(monkeypatch):
