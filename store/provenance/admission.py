@@ -36,7 +36,7 @@ from kiln.store.records import (
     verify_witness,
 )
 
-BUILDERS = frozenset({Scope.SANDBOXED, Scope.BUILTIN, Scope.FETCH, Scope.RELAXED})
+BUILDERS = frozenset({Scope.SANDBOXED, Scope.BUBBLEWRAP, Scope.BUILTIN, Scope.FETCH, Scope.RELAXED})
 R = TypeVar("R", Witness, Resolution)
 
 

@@ -58,6 +58,7 @@ class Scope(enum.Enum):
     """What a key may speak of: a builder's mode, or a kind of statement."""
 
     SANDBOXED = "sandboxed"
+    BUBBLEWRAP = "bubblewrap"
     BUILTIN = "builtin"
     FETCH = "fetch"
     RELAXED = "relaxed"
