@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from provenance_samples import BUILDER, STRANGER
 
+from kiln.store.errors import NotInStore
 from kiln.store.provenance.errors import BadTrustFile
 from kiln.store.provenance.trust import (
     EVERYTHING,
@@ -20,7 +21,9 @@ from kiln.store.provenance.trust import (
     load_policy,
     load_trusted,
     parse_trusted,
+    parse_trusted_file,
 )
+from kiln.store.provenance.trustedit import adding, change, removing, with_threshold
 
 CI, OTHER = BUILDER.public_key, STRANGER.public_key
 LINE = f"{CI.keyid} {CI} ci"
@@ -53,6 +56,26 @@ def test_lines_with_and_without_options() -> None:
         (f"{LINE} added=yesterday", "an option that this version does not know"),
         (f"{LINE} for=fetch for=relaxed", "an option that this version does not know"),
         (f"{LINE} trusted", "an option that this version does not know"),
+        (f"{LINE} expires=2026-02-30", "an option that this version does not know"),
+        (f"{LINE} expires=never", "an option that this version does not know"),
+        (f"{LINE} expires=2026-11-21 expires=2027-11-21", "an option that this version does not know"),
+        (f"{LINE} revoked=", "an option that this version does not know"),
+        (f"{LINE} revoked", "an option that this version does not know"),
+        (f"{LINE} cache=", "an option that this version does not know"),
+        (f"{LINE} cache=team,,lab", "an option that this version does not know"),
+        (f"{LINE} cache=team,team", "an option that this version does not know"),
+        (f"{LINE} cache=../team", "an option that this version does not know"),
+        (f"{LINE} operator=two words", "an option that this version does not know"),
+        (f"{LINE} operator=a/b", "an option that this version does not know"),
+        (f"{LINE} succeeds=74c1", "an option that this version does not know"),
+        (f"{LINE} For=fetch", "an option that this version does not know"),
+        (f"{LINE}\nthreshold", "not a threshold"),
+        (f"{LINE}\nthreshold 0", "not a threshold"),
+        (f"{LINE}\nthreshold -1", "not a threshold"),
+        (f"{LINE}\nthreshold 17", "not a threshold"),
+        (f"{LINE}\nthreshold two", "not a threshold"),
+        (f"{LINE}\nthreshold 2 2", "not a threshold"),
+        ("threshold 2\nthreshold 1", "not a threshold"),
         (f"{LINE}\n{OTHER.keyid} {OTHER} ci", "an earlier line has"),
         (f"{LINE}\n{CI.keyid} {CI} other", "an earlier line has"),
     ],
@@ -62,6 +85,42 @@ def test_a_wrong_line_is_an_error_that_names_it(text: str, message: str) -> None
         parse_trusted(text, "trusted-keys")
     assert caught.value.message.startswith(f"trusted-keys, line {text.count(chr(10)) + 1}: ")
     assert caught.value.code == "K0606"
+
+
+def test_every_option_and_a_threshold() -> None:
+    options = f"for=fetch cache=lab,team operator=us added=2026-11-21 expires=2027-01-01 succeeds={OTHER.keyid}"
+    found = parse_trusted_file(f"threshold 2\n{LINE} {options}\n{OTHER.keyid} {OTHER} lab revoked=2026-11-20\n")
+    first, second = found.keys
+    assert (found.threshold, first.caches, first.run_by) == (2, frozenset({"lab", "team"}), "us")
+    assert (first.expires, first.succeeds, second.revoked, second.run_by) == (
+        "2027-01-01", OTHER.keyid, "2026-11-20", "lab"
+    )  # fmt: skip
+    assert parse_trusted_file(format_trusted(found.keys, 2)) == found
+    policy = Policy.of(found.keys, threshold=2, today="2027-01-02")
+    assert not policy.by_id and policy.barred.keys() == {CI.keyid, OTHER.keyid}
+
+
+def test_a_line_that_revokes_an_own_key_holds() -> None:
+    policy = Policy.of([TrustedKey(CI, "old", revoked="2026-11-20")], own=[CI, OTHER])
+    assert policy.own == {OTHER.keyid} and policy.barred.keys() == {CI.keyid}
+
+
+def test_a_change_leaves_the_rest_of_the_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "trusted-keys"
+    path.write_text(f"# mine\n\n{LINE}   cache=team\n#  {OTHER} not yet\n")
+    change(str(path), adding(TrustedKey(OTHER, "lab")))
+    change(str(path), with_threshold(2))
+    assert path.read_text() == (
+        f"# mine\nthreshold 2\n\n{LINE}   cache=team\n#  {OTHER} not yet\n{OTHER.keyid} {OTHER} lab\n"
+    )
+    change(str(path), removing("lab"))
+    change(str(path), with_threshold(1))
+    assert path.read_text() == f"# mine\n\n{LINE}   cache=team\n#  {OTHER} not yet\n"
+    for name in ("ci two", "-x", "n" * 65, ""):
+        with pytest.raises(BadTrustFile, match="not a name"):
+            change(str(path), adding(TrustedKey(OTHER, name)))
+    with pytest.raises(NotInStore):
+        change(str(path), removing("nobody"))
 
 
 def test_no_file_trusts_the_own_key_alone(tmp_path: Path) -> None:
