@@ -12,7 +12,7 @@ So one key costs one range of the file, and ten thousand a few. A segment with o
 value is three bytes:
 
     92 c4 21 45 <32 bytes> c4 03 <3 bytes>
-    93 01 c4 21 45 <32 bytes> 91 95 c4 21 45 <32 bytes> 29 29 01 c4 20 <32 bytes>   00 00 00 6e  "kilnsegm"
+    93 01 c4 21 45 <32 bytes> 91 95 c4 21 45 <32 bytes> 29 29 01 c4 20 <32 bytes>   00 00 00 6f  "kilnsegm"
 
 A head names the footer's length and BLAKE3, so that a reader asks for the footer alone; the footer vouches for the
 frames, and the head's signature for all of it: a row is never taken from, or missed in, a segment that was changed.
