@@ -176,3 +176,13 @@ def test_a_secret_across_the_pieces_of_a_file(tmp_path: Any) -> None:
     assert Guard(SECRETS).in_tree(str(path)) == ("token", "")
     path.write_bytes(b"x" * (1 << 20) + VALUE[:-1].encode())
     assert Guard(SECRETS).in_tree(str(path)) is None
+
+
+def test_what_was_made_with_secrets_is_not_pushed(user: Home) -> None:
+    user.write("main.kiln", program("true"))
+    user.kiln("realise", "main.kiln", "--no-link").expect()
+    os.mkdir(os.path.join(user.work, "cache"))
+    failed = user.kiln("cache", "push", "main.kiln", "--to", "./cache")
+    assert failed.code not in (0, 70) and "secrets" in failed.err, failed.err
+    held = [name for _, _, names in os.walk(os.path.join(user.work, "cache")) for name in names]
+    assert not any(name.endswith(".pack") for name in held), held
