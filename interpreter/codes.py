@@ -75,19 +75,19 @@ CODES: dict[str, tuple[str, str]] = {
         "A build from the same inputs gave another result. The message names the first derivation, in the order "
         "of the build, whose inputs were equal and whose output was not, and the files that differ.",
     ),
-    "K0665": (
+    "K0677": (
         "a resolution of another derivation",
         "A cache offers a signed resolution that says which resolved derivation stands for one of yours. Kiln "
         "computes that itself from the recipe and the inputs that the resolution names, and something else came out: "
         "it is valid for another derivation, or was made by another version. It isn't taken.",
     ),
-    "K0666": (
+    "K0678": (
         "a cache did not bring what it offered",
         "The cache's index named an object, and no cache could give all of its bytes: files are missing or damaged "
         "there, or it went down meanwhile. The targets are planned again without it, so that it's made here or taken "
         "from elsewhere. This is shown only where that went on and on.",
     ),
-    "K0667": (
+    "K0679": (
         "no cache has it",
         "`kiln cache pull` takes targets and makes nothing. No cache that you use offers this one on the word of "
         "keys that you trust, with all that it needs when it runs. `kiln cache status TARGET` shows what each has; "

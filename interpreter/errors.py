@@ -79,7 +79,7 @@ class NotReplayable(RealiseError):
 class NotBrought(RealiseError):
     """Something that a cache offered, and then nobody could bring: the targets are planned again without it."""
 
-    code = "K0666"
+    code = "K0678"
 
 
 def not_brought(name: str, place: str | None) -> NotBrought:
@@ -94,4 +94,4 @@ def not_brought(name: str, place: str | None) -> NotBrought:
 class NotOffered(RealiseError):
     """Something that no cache has, where nothing may be made."""
 
-    code = "K0667"
+    code = "K0679"

@@ -90,7 +90,7 @@ class Judge:
         if pins.keys() != wanted or resolved_digest(resolve(step.derivation, pins)) != said.resolved:
             self._refuse(
                 f"{_places(offers)} a resolution of {step.derivation.name} that is another derivation's "
-                f"(K0665); it is not taken",
+                f"(K0677); it is not taken",
             )
             return None
         match admits_resolution(self._caches.believed.policy, offers):

@@ -28,7 +28,7 @@ from kiln.interpreter.derivation import (
     Step,
     resolve,
 )
-from kiln.interpreter.errors import NotBrought, RealiseError, not_brought
+from kiln.interpreter.errors import NotBrought, NotOffered, RealiseError, not_brought
 from kiln.interpreter.events import (
     Planned,
     StepFailed,
@@ -97,14 +97,20 @@ def realise(
     targets: Collection[DrvOutput],
     *,
     keep_going: bool = False,
+    take_only: bool = False,
 ) -> tuple[Plan, Tally]:
-    """Make the targets; their objects are in the plan's pins. Raises Failed."""
+    """Make the targets; their objects are in the plan's pins. Raises Failed.
+
+    With `take_only` nothing is made: raises NotOffered where something would have to be.
+    """
     tally = Tally()
     distrust: set[DrvDigest] = set()
     avoided: set[ObjectId] = set()
     caches = open_substituter(workshop, graph)
     while True:
         plan = plan_with(workshop, graph, targets, caches, distrust, avoided)
+        if take_only and plan.todo:
+            raise _not_offered(graph, plan, targets)
         steps = len(plan.todo) + len({item.drv for item in plan.offered})
         workshop.emit(Planned(steps, len(plan.taken) + len(plan.todo) - steps))
         bringing = _bringing(workshop, graph, plan, tally, caches)
@@ -189,6 +195,17 @@ def plan_with(
         if not more:
             return plan
         avoid |= more
+
+
+def _not_offered(graph: Graph, plan: Plan, targets: Collection[DrvOutput]) -> NotOffered:
+    missing = [item.drv for item in targets if item.drv in set(plan.todo)]
+    names = ", ".join(dict.fromkeys(step_name(graph[drv]) for drv in missing[:4]))
+    return NotOffered(
+        f"no cache offers {names}, on the word of keys that are trusted here, with all that it needs",
+        place=graph[missing[0]].place,
+        expected="a cache to which it was pushed, and a trusted key that vouches for it",
+        help="kiln realise makes it; kiln cache status TARGET shows what each cache has",
+    )
 
 
 def _clashing(workshop: Workshop, plan: Plan, targets: Collection[DrvOutput]) -> set[ObjectId]:

@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from kiln.context import Context
 from kiln.exits import Exit
@@ -38,7 +38,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     wanted = [item for item in items if not isinstance(item, SourceObject)]
     try:
         with _ended_by_signals(), _sink(context, args.trace) as sink:
-            workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline, caches=not args.no_cache)
+            workshop = context.workshop(sink, jobs=args.jobs, offline=args.offline, caches=_may_ask(args))
             plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
     except Failed as failed:
         keep_values(asked)
@@ -58,7 +58,7 @@ def dry_run(requests: Sequence[Request], args: Any, context: Context) -> int:
     """Say what would be done."""
     asked = ask(requests, context.store(), context.trees(), context.budget)
     wanted = [target.item for target in asked.wanted if isinstance(target.item, DrvOutput)]
-    workshop = context.workshop(context.progress(), offline=args.offline, caches=not args.no_cache)
+    workshop = context.workshop(context.progress(), offline=args.offline, caches=_may_ask(args))
     plan = plan_with(workshop, asked.graph, wanted, open_substituter(workshop, asked.graph))
     context.end_progress()
     taken = dict.fromkeys(item.drv for item in plan.offered)
@@ -68,6 +68,11 @@ def dry_run(requests: Sequence[Request], args: Any, context: Context) -> int:
         context.console.result(f"{row['kind']:<8}{row['name']}")
     context.console.document("realise", {"steps": rows})
     return Exit.OK
+
+
+def _may_ask(args: Any) -> bool:
+    """Whether caches may be asked; a command without the option asks them."""
+    return not getattr(args, "no_cache", False)
 
 
 @contextmanager
@@ -108,6 +113,11 @@ def _sink(context: Context, trace: str | None) -> Iterator[Sink]:
             progress(event)
 
         yield both
+
+
+def raise_first(context: Context, failed: Failed) -> NoReturn:
+    """Raise the first failure, the others having been shown."""
+    raise _told(context, failed) from failed
 
 
 def _told(context: Context, failed: Failed) -> Exception:
