@@ -127,7 +127,9 @@ class _Check:
         self._parents()
         for group in self._groups():
             self._group(group)
-        return self._result()
+        result = self._result()
+        del self.declared.annotations  # It refers back: all of the module would wait for a search for garbage.
+        return result
 
     # ---- names --------------------------------------------------------------------------------
 
