@@ -202,7 +202,10 @@ def make_store(root: str) -> Store:
     from kiln.store.store import Store
 
     if os.geteuid() == 0 and not os.path.lexists(root):
-        _make_folder(root)
+        from kiln.interpreter.sandbox.machine import is_lone_root
+
+        if not is_lone_root():
+            _make_folder(root)
     try:
         return Store.open(root)
     except StoreError as error:

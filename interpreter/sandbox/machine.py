@@ -26,10 +26,21 @@ class Finding(NamedTuple):
 def check_machine(root: str = "/", uid: int | None = None) -> list[Finding]:
     """What stands in a sandbox's way here; `root` is where /proc is looked for, `uid` who asks (this process)."""
     user = os.geteuid() if uid is None else uid
-    findings = [_architecture(), check_kernel(os.uname().release), _kinds(root), _limit(root), _filtered(root)]
-    if user != 0:
-        findings += [_debian_switch(root), _apparmor(root), _masked_proc(root)]
+    findings = [_architecture(), check_kernel(os.uname().release), _kinds(root), _limit(root), _filtered(root), _masked_proc(root)]
+    if user != 0 or is_lone_root(root):
+        findings += [_debian_switch(root), _apparmor(root)]
     return [finding for finding in findings if finding is not None]
+
+
+def is_lone_root(root: str = "/") -> bool:
+    """Whether root is the only user that there is, as in a container that an ordinary user made.
+
+    It can step down to nobody, and has no need to: outside, it is that ordinary user.
+    """
+    if os.geteuid() != 0:
+        return False
+    counts = [int(line.split()[2]) for line in (_read(root, "proc/self/uid_map") or "").splitlines()]
+    return sum(counts) == 1
 
 
 def _architecture() -> Finding | None:

@@ -25,7 +25,7 @@ from kiln.interpreter.sandbox.diagnose import explain_failure
 from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwnedByRoot
 from kiln.interpreter.sandbox.groups import exceeded, find_base, group_for
 from kiln.interpreter.sandbox.helper import Engine, shared_launcher
-from kiln.interpreter.sandbox.machine import check_machine
+from kiln.interpreter.sandbox.machine import check_machine, is_lone_root
 from kiln.interpreter.sandbox.mountpoints import MountPoints
 from kiln.interpreter.sandbox.plan import plan_sandbox
 from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
@@ -42,14 +42,15 @@ _KILL_PATIENCE = 60.0
 def build_identity(store_dir: str) -> Identity:
     """Who builds for the store whose objects lie in `store_dir`: its owner. Raises StoreOwnedByRoot."""
     found = os.stat(store_dir)
-    if found.st_uid == 0:
+    lone = is_lone_root()
+    if found.st_uid == 0 and not lone:
         raise StoreOwnedByRoot(
             "builds never run as root, and root owns this store",
             found=f"{store_dir} belongs to user 0",
             expected="a store that an unprivileged user id owns",
             help=f"chown -R <a user id for builds> {store_dir}",
         )
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not lone:
         return Identity(found.st_uid, found.st_gid, as_root=True)
     return Identity(os.geteuid(), os.getegid(), as_root=False)
 
