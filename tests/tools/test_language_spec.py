@@ -18,12 +18,15 @@ import pytest
 
 from kiln.commands.explain import all_codes
 from kiln.interpreter.derivation import SourceObject
+from kiln.interpreter.evaluate import codes as run_codes
 from kiln.interpreter.evaluate.evaluator import EvaluationError, Evaluator
 from kiln.interpreter.evaluate.packages import Selection
 from kiln.interpreter.modules import Loader
 from kiln.interpreter.opening import LIBRARY
+from kiln.lang import codes as names_codes
 from kiln.lang.core import CoreLet
 from kiln.lang.report import CompileError, render
+from kiln.lang.syntax import codes as syntax_codes
 from kiln.lang.syntax.chunks import split
 from kiln.lang.syntax.lexer import lex
 from kiln.lang.syntax.tokens import KEYWORDS, KINDS, OPERATORS, PUNCTUATION
@@ -127,6 +130,25 @@ def test_examples_are_found() -> None:
 def test_every_code_that_is_named_is_explained() -> None:
     named = set(re.findall(r"\bK0\d{3}\b", SPEC.read_text("utf-8")))
     assert named <= set(all_codes())
+
+
+def test_each_code_of_the_language_is_listed_with_its_title() -> None:
+    known = {code: text[0] for code, text in {**syntax_codes.CODES, **names_codes.CODES, **run_codes.CODES}.items()}
+    assert dict(re.findall(r"(?m)^\| (K0\d{3}) \| (.+) \|$", SPEC.read_text("utf-8"))) == known
+
+
+def test_each_name_of_the_prelude_is_listed() -> None:
+    _, _, section = SPEC.read_text("utf-8").partition("## 12. The prelude")
+    prelude = (Path(LIBRARY) / "prelude.kiln").read_text("utf-8")
+    functions = set(re.findall(r"(?m)^pub (?:extern )?fn (\w+)", prelude))
+    types = set(re.findall(r"(?m)^pub type (\w+)", prelude))
+    listed = section.partition("```kiln")[0]
+    assert functions == set(re.findall(r"`([a-z_]+)`", listed.partition("The types are")[0]))
+    assert types <= set(re.findall(r"`([A-Z]\w*)`", listed))
+    example = section.partition("```kiln")[2].partition("```")[0]
+    shown = {name for name in functions if re.search(rf"\b{name}\(", example)}
+    elsewhere = {"derive", "pkg", "fetch_file", "unpack", "write_file", "source", "source_file", "join_text", "map"}
+    assert functions - shown == elsewhere | {"secret", "key", "subject", "attest", "provenance", "sbom", "verify"}
 
 
 # ---- the grammar ----------------------------------------------------------------------------------
