@@ -169,9 +169,13 @@ def _write_maps(process: str, uids: str, gids: str) -> None:
 
 
 def _start_clocks() -> None:
-    """The offsets apply to the children of this process, and can be set until the first one is there."""
-    clocks = (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)
-    offsets = ((clock, -int(time.clock_gettime(clock))) for clock in clocks)
+    """The offsets apply to the children of this process, and can be set until the first one is there.
+
+    They count from the machine's own clocks. Where Kiln itself runs in a time namespace, that one's are to be added.
+    """
+    known = {fields[0]: int(fields[1]) for fields in map(str.split, _lines("/proc/self/timens_offsets"))}
+    clocks = (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME))
+    offsets = ((clock, known.get(name, 0) - int(time.clock_gettime(clock))) for name, clock in clocks)
     _write("/proc/self/timens_offsets", "".join(f"{clock} {offset} 0\n" for clock, offset in offsets))
 
 
@@ -258,6 +262,14 @@ def _file(path: str, content: str, mode: int) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
     os.write(descriptor, os.fsencode(content))
     os.close(descriptor)
+
+
+def _lines(path: str) -> list[str]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096).decode().splitlines()
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: str, text: str) -> None:
