@@ -5,7 +5,8 @@
 No build file is read and nothing is evaluated: a statement holds the resolved derivation's canonical bytes, a
 fetch's holds what the file must be and where it was declared to come from. Files are looked for by digest in the
 user's other stores first, which need no trust, as what they give is hashed before it is admitted. A source of the
-user's own has no envelope: it is taken from those stores, or the replay is refused before anything is built.
+user's own has no envelope: it is taken from those stores, or the replay is refused before anything is built. A file
+that its maker signed (attesting.py) is taken from there too: a signature is checked, never made again.
 
 The first statement, in the order of the build, whose inputs are equal and whose output is not, is the one that is
 not reproducible; what is above it can't be told.
@@ -25,6 +26,7 @@ from kiln.interpreter.derivation import (
     STANDARD,
     SYSTEM,
     USUAL_LIMITS,
+    Builtin,
     Derivation,
     Fixed,
     Limits,
@@ -100,6 +102,12 @@ def reproduce(workshop: Workshop, closure: Closure, others: Sequence[Store]) -> 
     Raises NotReplayable, and what making raises.
     """
     steps = _steps(closure)
+    if _is_signed(steps[closure.target].recipe):
+        raise NotReplayable(
+            f"{steps[closure.target].recipe.name} is a signed file, which nobody else can make again",
+            expected="something that was built, fetched or unpacked",
+            help="check its signature: verify(attestation, policy, of = output)",
+        )
     _lend_sources(workshop, steps, others)
     runner = _Runner(workshop, steps, others)
     failure = runner.run()
@@ -141,6 +149,15 @@ def _check_replayable(step: _Step) -> None:
             )
         case _:
             return
+
+
+def _is_signed(recipe: Derivation | Fixed) -> bool:
+    """Whether it makes a file with a signature of the one who made it (attesting.py)."""
+    match recipe:
+        case Derivation(builder=Builtin(name="attest" | "provenance" | "sbom")):
+            return True
+        case _:
+            return False
 
 
 def _lend_sources(workshop: Workshop, steps: Mapping[EnvelopeDigest, _Step], others: Sequence[Store]) -> None:
@@ -227,6 +244,8 @@ class _Runner:
         self._workshop.emit(StepFinished(step.key, name, kind, "equal", time.time() - began, paths))
 
     def _replay(self, step: _Step) -> Replayed:
+        if _is_signed(step.recipe):
+            return self._taken(step)
         evidence = {item.object_id: item.envelope for item in step.facts.dependencies if item.envelope is not None}
         sources: tuple[str, ...] = ()
         copies: tuple[str, ...] = ()
@@ -237,6 +256,21 @@ class _Runner:
         found = {
             name: output_fact(self._workshop, name, realised.info).digests for name, realised in made.outputs.items()
         }
+        return Replayed(step.facts, step.recipe.name, found)
+
+    def _taken(self, step: _Step) -> Replayed:
+        """A signed file as it is, by its digest, from another store: nobody else can sign it again."""
+        found: dict[OutputName, DigestSet] = {}
+        for item in step.facts.outputs:
+            other = next((store for store in self._others if store.info(item.object_id) is not None), None)
+            if other is None:
+                raise NotReplayable(
+                    f"{step.recipe.name} is a signed file that is not to be had here",
+                    expected=f"{item.path}, object {item.object_id}",
+                    help="run this where it was signed, or name such a store with --from",
+                )
+            info = self._workshop.store.borrow(other, item.object_id)
+            found[item.name] = output_fact(self._workshop, item.name, info).digests
         return Replayed(step.facts, step.recipe.name, found)
 
     def _copies(self, facts: FetchFacts) -> tuple[str, ...]:

@@ -196,3 +196,13 @@ def test_a_key_in_the_environment(user: Home) -> None:
     assert statement(row["physical"], user.extra["SIGNED_BY"]).predicate["by"] == 'r1 "é"'
     with open(row["physical"], "rb") as file:
         assert json.loads(file.read())["signatures"][0]["keyid"] == PublicKey.parse(user.extra["SIGNED_BY"]).keyid
+
+
+def test_what_stands_on_an_attestation_is_replayed_and_the_signature_is_not(user: Home) -> None:
+    realised(user, "trusted")
+    realised(user, "consumer")
+    for name in ("trusted", "consumer"):
+        done = user.kiln("reproduce", f"main.kiln#{name}")
+        assert done.code == 0, done.err
+    failed = user.kiln("reproduce", "main.kiln#review")
+    assert "error[K0650]" in failed.err and "is a signed file" in failed.err and failed.code not in (0, 70)
