@@ -105,7 +105,6 @@ class Values:
         self._same: dict[LetKey, bool] = {}
         """Lets that were looked through: whether they are what they were."""
         self._identities: dict[LetKey, bytes] = {}
-        self._restored: dict[LetKey, Cone] = {}
         self._found: dict[LetKey, tuple[Value]] = {}
         self.computed: list[LetKey] = []
 
@@ -153,7 +152,7 @@ class Values:
             return None
         found = self._found.get(let)
         if found is None and entry.value is not None:
-            cone = self._restored[let] = Cone(self, self._cells, let, entry)
+            cone = Cone(self, self._cells, let, entry)
             found = self._found[let] = (unpack(entry.value, cone.owner),)
         return found
 
@@ -281,8 +280,8 @@ class Values:
                 continue
             for number, owner in enumerate(packer.owners):
                 homes.setdefault(id(owner), []).append((let, number))
-        for let, cone in self._restored.items():
-            for number, owner in cone.made.items():
+        for let, (value,) in self._found.items():
+            for number, owner in enumerate(owners_of(value)):
                 homes.setdefault(id(owner), []).append((let, number))
         for let in self._values:
             module, _, name = let.partition("\0")
@@ -480,10 +479,10 @@ class _Rows:
 
     def _drv(self, owner: Drv, place: Place) -> tuple[Any, ...] | None:
         step = None if owner.origin is None else self._graph.get(owner.origin)  # type: ignore[arg-type]
-        if not isinstance(step, BuildStep) or owner.plan is None:
+        if not isinstance(step, BuildStep) or owner.limits is None:
             return None
         met = list(dict.fromkeys([part.owner for part in owner.mentions]))
         mentions = tuple([(self._number(one), plain(one.origin)) for one in met])
-        limits = tuple([getattr(owner.plan.limits, name) for name in _LIMITS])
+        limits = tuple([getattr(owner.limits, name) for name in _LIMITS])
         reads = self._values.reads_of_plan(owner)
         return "drv", owner.name, bytes(step.digest), encode(step.derivation), limits, place, reads, mentions

@@ -246,6 +246,7 @@ class Resolver:
         if plan.builder == ("verify", 1):
             plan = plan._replace(outputs=(OutputSpec(OutputName("out"), self._kind_of_first(plan)),))
         made = derivation_of(drv, plan, drv.mentions, self._inputs)
+        drv.planned(plan.limits)
         return self._add_step(drv_digest(made), made, plan.limits, drv)
 
     def _add_step(self, digest: DrvDigest, made: Derivation, limits: Limits, drv: Drv) -> DrvDigest:

@@ -92,15 +92,27 @@ class Buildable:
 class Drv(Buildable):
     """A derivation. `make_plan` finds what it runs, given itself as the owner of its own outputs."""
 
-    __slots__ = ("make_plan", "mentions", "name", "plan")
+    __slots__ = ("limits", "make_plan", "mentions", "name", "plan")
 
     def __init__(self, name: str, make_plan: Callable[[Drv], Plan]) -> None:
         super().__init__()
         self.name = name
         self.make_plan = make_plan
         self.plan: Plan | None = None
+        self.limits: Limits | None = None
+        """Of its plan, once it has its origin."""
         self.mentions: tuple[OutValue, ...] = ()
         """The outputs of others in the plan's texts."""
+
+    def planned(self, limits: Limits) -> None:
+        """It has its derivation. Drop what that was made from: of a large graph, a third of all memory."""
+        self.limits = limits
+        self.plan = None
+        self.make_plan = _made_before
+
+
+def _made_before(own: Drv) -> Plan:
+    raise AssertionError(own.name)
 
 
 class Pkg(Buildable):

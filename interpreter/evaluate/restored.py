@@ -43,6 +43,7 @@ class RestoredDrv(Drv):
         self.site = None
         self.name = record.name
         self.plan = None
+        self.limits = None
         self.mentions = ()
         self.cone = cone
         self.place = place
@@ -174,8 +175,9 @@ class RestoredPkg(Pkg):
         return iter((made,))
 
     def differs(self) -> Buildable | None:
-        if self.cone.is_stale:
-            self.drv = self._real()
+        real = self.cone.real(self.place) if self.cone.is_stale else None
+        if real is not None:
+            self.drv = real  # type: ignore[assignment]
         return self.drv
 
     def _real(self) -> Pkg:
