@@ -53,18 +53,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     if bool(args.targets) == bool(args.all or args.watch):
         raise Stop("K0900", "kiln cache push: targets, or --all, or --watch", help="kiln cache push --help")
-    wanted = _wanted(args, context) if args.targets else []
     setting = find_cache(context, args.to, pushing=True)
-    backend = open_for_upload(setting, make=True)
+    identity = identity_of(context, args.uploader)
+    backend = _pretended(setting) if args.dry_run else open_for_upload(setting, make=True)
     try:
-        identity = identity_of(context, args.uploader)
+        wanted = _wanted(args, context) if args.targets else []
         if args.watch:
             return _watch(args, context, backend, identity)
         pushed = _push(args, context, backend, identity, _selected(args, context, wanted))
     finally:
         backend.close()
     _tell(context.console, pushed, setting.name)
-    context.console.document("cache-push", {"cache": setting.name, "address": backend.url, **_facts(pushed)})
+    context.console.document("cache-push", {"cache": setting.name, "address": setting.url, **_facts(pushed)})
     return Exit.OK
 
 
@@ -170,15 +170,24 @@ def open_for_upload(setting: Setting, *, make: bool = False) -> Backend:
     return open_setting(setting, pushing=True)
 
 
+def _pretended(setting: Setting) -> Backend:
+    """For a dry run: a folder that isn't there yet is a cache with nothing in it."""
+    from kiln.store.cache.backend import open_backend
+
+    new = "://" not in setting.url and not os.path.lexists(setting.url)
+    return open_backend(f"memory://{setting.name}", name=setting.name) if new else open_for_upload(setting)
+
+
 def identity_of(context: Context, name: str | None) -> Identity:
     from kiln.store.cache.upstream import Identity
+    from kiln.store.provenance.keychange import load_successions
 
     text = name or re.sub(r"[^A-Za-z0-9._@-]+", "-", socket.gethostname()).strip("-.")[:64] or "builder"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", text):
         raise Stop(
             "K0900", "not a name for an uploader", expected="letters, digits and . _ @ -, at most 64", found=text
         )
-    return Identity(context.keys().signer(), text)
+    return Identity(context.keys().signer(), text, load_successions(context.key_file()))
 
 
 def open_upstream(context: Context, backend: Backend, identity: Identity, name: str | None = None) -> Upstream:

@@ -69,7 +69,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
         backend.close()
     setting = _named(setting, args.name, looked, settings)
     wanted = _Wanted(setting, tuple(PublicKey.parse(text) for text in args.key), args.yes)
-    trusted = _choose(looked, wanted, context.policy(), console)
+    policy = context.policy()
+    trusted = _choose(looked, wanted, policy, console)
+    if looked.uploaders and not trusted and not any(shown.counts(policy, setting.name) for shown in looked.uploaders):
+        raise Stop("K0669", "no key of this cache is trusted, so nothing would be taken from it: nothing was written")
     for shown in trusted:
         _trust(shown, setting.name, args.operator, context)
     _write(setting, context)

@@ -40,10 +40,11 @@ TRIES = 8
 
 
 class Identity(NamedTuple):
-    """Who pushes: the key that signs the head, and what the card calls him."""
+    """Who pushes: the key that signs the head, what the card calls him, what his keys say of themselves."""
 
     signer: SecretKey
     name: str
+    successions: tuple[bytes, ...] = ()
 
 
 class Upstream:
@@ -77,18 +78,21 @@ class Upstream:
         key = identity.signer.public_key
         for _ in range(TRIES):
             said = self.card.uploader(key.keyid)
-            if said is not None and said.name == identity.name and said.cache == self.card.name:
+            known = said is not None and said.name == identity.name and said.cache == self.card.name
+            new = set(identity.successions) - self.card.envelopes
+            if known and not new:
                 return False
-            entry = sign_uploader(Uploader(self.card.name, key, identity.name, now), identity.signer)
+            if not known:
+                new.add(sign_uploader(Uploader(self.card.name, key, identity.name, now), identity.signer))
             before = read_card(self.backend)
             base = self.card if before is None else before
-            card = make_card(base.name, base.envelopes | {entry})
+            card = make_card(base.name, base.envelopes | new)
             try:
                 self.backend.put(CARD_PATH, encode_card(card), replace=True)
             except Conflict:
                 continue
             self.card = read_card(self.backend) or card
-            if entry in self.card.envelopes:
+            if new <= self.card.envelopes:
                 return True
         raise _crowded(self.backend, CARD_PATH)
 
