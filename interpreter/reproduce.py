@@ -269,7 +269,7 @@ class _Runner:
                     expected=f"{item.path}, object {item.object_id}",
                     help="run this where it was signed, or name such a store with --from",
                 )
-            info = self._workshop.store.borrow(other, item.object_id)
+            info = self._workshop.store.borrow(self._workshop.store.open_readonly(other.root), item.object_id)
             found[item.name] = output_fact(self._workshop, item.name, info).digests
         return Replayed(step.facts, step.recipe.name, found)
 
