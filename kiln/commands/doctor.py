@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from kiln.console import escape
 from kiln.context import Context
 from kiln.exits import Exit
 from kiln.interpreter.sandbox.errors import SandboxError
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not problems:
         console.result("✔ store    every object and record is whole")
     console.result(f"key       {context.keys().public_keys[0].keyid}")
+    _show_caches(context)
     console.document(
         "doctor",
         {
@@ -57,6 +59,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
         },
     )
     return Exit.MACHINE if blocking or problems or isinstance(trial, SandboxError) else Exit.OK
+
+
+def _show_caches(context: Context) -> None:
+    """The caches in use, and whether it is known what they showed before; none is asked."""
+    caches = context.caches().caches
+    for item in caches:
+        context.console.result(f"cache     {escape(item.line)}")
+    if caches and context.memory().is_new:
+        context.console.result("· caches: nothing was seen of them yet, so a rollback before today goes unnoticed")
 
 
 def _try(store: Store) -> SandboxResult | SandboxError:
