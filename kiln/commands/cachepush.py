@@ -22,7 +22,7 @@ from kiln.exits import Exit
 from kiln.paths import cache_root, config_root
 
 if TYPE_CHECKING:
-    from kiln.interpreter.asking import Asked
+    from kiln.interpreter.asking import Asked, Request
     from kiln.interpreter.plan import Plan
     from kiln.store.cache.backend import Backend
     from kiln.store.cache.push import Progress, Pushed
@@ -111,18 +111,20 @@ def _made(texts: Sequence[str], args: argparse.Namespace, context: Context) -> l
 
     requests = [Request.parse(text) for text in texts]
     asked, plan = recall_all(requests, context.ledger(), cache_root()) or make_requests(requests, args, context)
-    return objects_of(asked, plan)
+    return objects_of(requests, asked, plan)
 
 
-def objects_of(asked: Asked, plan: Plan) -> list[Wanted]:
-    """What requests came to, each under the name it was asked for by."""
+def objects_of(requests: Sequence[Request], asked: Asked, plan: Plan) -> list[Wanted]:
+    """What requests came to, each under the name it was asked for by: folder, file and attribute."""
     from kiln.interpreter.derivation import SourceObject
     from kiln.store.cache.selection import Wanted
 
     found = []
-    for target in asked.wanted:
-        made = target.item if isinstance(target.item, SourceObject) else plan.pins[target.item]
-        found.append(Wanted(made.id, os.path.basename(target.label)))
+    for request, targets in zip(requests, asked.targets, strict=True):
+        file = os.path.join(*os.path.abspath(request.file).split("/")[-2:])
+        for target in targets:
+            made = target.item if isinstance(target.item, SourceObject) else plan.pins[target.item]
+            found.append(Wanted(made.id, f"{file}#{target.label}"))
     return found
 
 
@@ -235,7 +237,7 @@ def _watch(args: argparse.Namespace, context: Context, backend: Backend, identit
 # After a build.
 
 
-def push_after_build(asked: Asked, plan: Plan, context: Context) -> None:
+def push_after_build(requests: Sequence[Request], asked: Asked, plan: Plan, context: Context) -> None:
     """Push what was asked for to the caches that want it. A failure is one warning, never the build's."""
     from kiln.store.errors import StoreError
 
@@ -244,7 +246,7 @@ def push_after_build(asked: Asked, plan: Plan, context: Context) -> None:
     except StoreError as error:
         context.console.warn(f"nothing was pushed: {error.message}")
         return
-    wanted = objects_of(asked, plan) if caches else []
+    wanted = objects_of(requests, asked, plan) if caches else []
     for setting in caches:
         try:
             _push_quietly(setting, wanted, context)

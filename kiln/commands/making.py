@@ -48,7 +48,7 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
     if getattr(args, "push_after", True):
         from kiln.commands.cachepush import push_after_build
 
-        push_after_build(asked, plan, context)
+        push_after_build(requests, asked, plan, context)
     context.console.say(_summary(asked, plan, tally, time.monotonic() - began))
     keep_values(asked)
     return asked, plan

@@ -21,7 +21,8 @@ The script ends at the first `-- NAME --`; files follow, in the manner of txtar.
     err!         stderr is empty
 
 In LINE, `[...]` stands for anything, `[HASH]` for the hash of a store path, `[HEX]` for hexadecimal digits, `[STORE]`
-for the folder of this host's objects, `[WORK]` for the folder where the commands run; files may hold `[WORK]` too.
+for the folder of this host's objects, `[WORK]` for the folder where the commands run; commands and files may hold
+`[WORK]` too.
 
 `needs shell` gives the user a store with busybox in it and mirrors on disk; without it there is nothing to build
 with, and no network.
@@ -123,7 +124,7 @@ def run_script(script: Script, home: Home) -> None:
 
 
 def _run(step: Step, home: Home) -> Done:
-    words = list(step.words)
+    words = [word.replace("[WORK]", home.work) for word in step.words]
     env: dict[str, str] = {}
     while _ASSIGNMENT.match(words[0]):
         name, _, value = words.pop(0).partition("=")
