@@ -20,8 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kiln.store.cache.errors import CacheError, Conflict
+from kiln.store.cache.casing import check_names
+from kiln.store.cache.errors import CacheError
 from kiln.store.cache.head import SegmentEntry
+from kiln.store.cache.merging import merge_segments
 from kiln.store.cache.objectrecord import MAX_RECORD, BlobPlace, ObjectRecord, encode_record
 from kiln.store.cache.pack import ENVELOPES as ENVELOPE_KIND
 from kiln.store.cache.pack import RECORDS, Place
@@ -49,27 +51,18 @@ from kiln.store.cache.rows import (
 from kiln.store.cache.segment import write_segment
 from kiln.store.cache.selection import Selection, Target
 from kiln.store.cache.sending import File, Sending, Source, sources_of
-from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, merge_into, merged_rows
+from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, merge_into
 from kiln.store.digest import BlobDigest, EnvelopeDigest, ObjectId
 from kiln.store.errors import Damaged
 from kiln.store.failpoint import failpoint
 from kiln.store.info import ObjectInfo
-from kiln.store.ingest import show_path
-from kiln.store.manifest import decode_directory
 from kiln.store.meta import ObjectMeta
 from kiln.store.store import Store
 
-MANY_SEGMENTS = 8
 _BATCH_OBJECTS = 2048
 _BATCH_BLOBS = 8192
 _REFRESH = 24 * 3600
 """Seconds after which a target that is pushed again is noted as pushed again."""
-
-
-class CaseClash(CacheError):
-    """An object with two names in one folder that some file systems take for one."""
-
-    code = "K0675"
 
 
 class Progress(NamedTuple):
@@ -220,7 +213,7 @@ class _Push:
         blobs = 0
         for info in new:
             meta = self._store.meta(info.id)
-            _check_names(meta)
+            check_names(meta)
             sources = sources_of(meta, self._store.physical(info.path))
             batch.append((meta, sources))
             blobs += len(sources)
@@ -346,31 +339,6 @@ class _Push:
         failpoint("push:head")
 
 
-def merge_segments(upstream: Upstream, identity: Identity, lifetime: int = LIFETIME) -> bool:
-    """Where a head names many segments, make one of the small ones; whether it was done. Raises CacheError.
-
-    The newest are taken as long as the next is not larger than all of them together, so that a row is written anew
-    about as often as the logarithm of how much there is.
-    """
-    own = upstream.own
-    if own is None or len(own.segments) <= MANY_SEGMENTS:
-        return False
-    taken: list[SegmentEntry] = []
-    for entry in own.segments:
-        if len(taken) >= 2 and entry.size > sum(item.size for item in taken):
-            break
-        taken.append(entry)
-    rows = merged_rows(upstream.backend, taken)
-    segment = write_segment(rows)
-    upstream.backend.put_many([(segment.path, segment.data)])
-    update = Update(SegmentEntry.of(segment, len(rows)), tuple(taken))
-    try:
-        upstream.commit(identity, update, int(time.time()), lifetime)
-    except Conflict:
-        return False  # another process of this uploader merged: nothing is lost
-    return True
-
-
 def _records(
     batch: Sequence[tuple[ObjectMeta, Mapping[BlobDigest, Source]]], placed: Mapping[BlobDigest, BlobPlace]
 ) -> Iterator[tuple[ObjectId, int, bytes]]:
@@ -385,23 +353,3 @@ def _says_same(new: TargetRow, old: TargetRow) -> bool:
     """Whether a target's row need not be written again."""
     same = new._replace(pushed=old.pushed) == old
     return same and new.pushed - old.pushed < _REFRESH * 1000
-
-
-def _check_names(meta: ObjectMeta) -> None:
-    """Raise CaseClash where a folder of another system could not hold the object's names."""
-    import os
-    import unicodedata
-
-    for directory in meta.manifest.directories:
-        names = [name for name, _ in decode_directory(directory)]
-        if len({name.lower() for name in names}) == len(names) and all(map(bytes.isascii, names)):
-            continue
-        folded: dict[str, bytes] = {}
-        for name in names:
-            other = folded.setdefault(unicodedata.normalize("NFC", os.fsdecode(name).casefold()), name)
-            if other != name:
-                raise CaseClash(
-                    "an object cannot be shared: two names in one folder differ by case alone",
-                    found=f"{show_path(other)} and {show_path(name)} in {meta.info.path}",
-                    help="rename one of them in the build",
-                )

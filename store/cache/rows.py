@@ -11,7 +11,7 @@ R: every resolution by whom it may be, and the statements that bind commits to t
 what the derivation makes, with the signatures under it. O: how many bytes the object's files have, where its record
 lies, and which derivations it is known to come from. B is for uploaders, who need not send what is there; readers
 find blobs through records. T: a **target**, that is, an object that was pushed for its own sake: when (milliseconds
-since 1970), what it is called (`project/hello.kiln#default`), all that it refers to directly or not, and the envelopes
+since 1970), what it is called (`project/app.kiln#default`), all that it refers to directly or not, and the envelopes
 of everything that went into building it; a reader has all of a deep closure from this one row, and retention decides
 target by target. All lists are sorted, each element once; the lists of ids and digests in T are one string, 32
 bytes each; a place is a list of slices (see `pack`), chunks one string (see `chunking`).

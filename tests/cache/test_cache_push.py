@@ -11,10 +11,11 @@ import pytest
 from kiln.store.cache import rows
 from kiln.store.cache.backend import Backend
 from kiln.store.cache.card import decode_card
+from kiln.store.cache.casing import CaseClash
 from kiln.store.cache.errors import CacheError, CacheLied, Conflict
 from kiln.store.cache.head import head_path
+from kiln.store.cache.merging import MANY_SEGMENTS
 from kiln.store.cache.objectrecord import Chunked, blobs_of
-from kiln.store.cache.push import MANY_SEGMENTS, CaseClash
 from kiln.store.cache.selection import NotShared, Wanted, select_all, select_targets
 from kiln.store.digest import blob_digest
 from kiln.store.errors import Damaged
