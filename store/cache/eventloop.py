@@ -23,6 +23,9 @@ def event_loop() -> asyncio.AbstractEventLoop:
     with _guard:
         if _running is None or _running[0] != os.getpid():
             loop = asyncio.new_event_loop()
+            # What asyncio would print by itself concerns nobody: every result is waited for, and connections that
+            # are open when the process ends are the kernel's to close.
+            loop.set_exception_handler(lambda loop, facts: None)
             threading.Thread(target=loop.run_forever, name="kiln-caches", daemon=True).start()
             _running = (os.getpid(), loop)
         return _running[1]

@@ -7,6 +7,8 @@ import functools
 import http.server
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -240,6 +242,25 @@ def test_a_cache_that_was_busy_is_not_asked_for_a_while(server, backend):
         with pytest.raises(CacheDown):
             whole(backend)
     assert len(server.asked) == 1
+
+
+def test_a_proxy_of_the_environment(server, monkeypatch):
+    server.files["http://cache.example/team/x"] = b"by proxy"
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert open_backend("http://cache.example/team", limits=QUICK).get("x", limit=9) == b"by proxy"
+    assert open_backend(server.url, limits=QUICK).get(HEAD, limit=9) == b"{}"  # not by itself
+    assert [asked.path for asked in server.asked] == ["http://cache.example/team/x", HEAD]
+
+
+def test_a_process_that_ends_says_nothing_of_its_connections(server):
+    program = (
+        "from kiln.store.cache.backend import open_backend, Limits\n"
+        f"backend = open_backend({server.url!r})\n"
+        f"assert backend.get({HEAD!r}, limit=9) == b'{{}}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
 
 
 class TestCredentials:
