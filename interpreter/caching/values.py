@@ -327,7 +327,10 @@ class Values:
         return None if owner.site is None else self._cells.place_of(owner.site)
 
     def are_same(self, reads: Reads) -> bool:
-        """Whether these lets are what they were; they are computed for it in their turn."""
+        """Whether these lets are what they were; they are computed for it in their turn.
+
+        What fails is not: whoever reads it will fail, in its place.
+        """
         for read, was in reads:
             if self._entry(read) is not None:
                 self._is_same(read)
@@ -335,6 +338,8 @@ class Values:
             try:
                 if self._identity(read) != was:
                     return False
+            except Exception:
+                return False
             finally:
                 self._reading = before
         return True
