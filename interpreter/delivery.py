@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ class Delivery:
         self._reach = reach
         self._takings = list(takings)
         self._judged = members
-        self._members: Mapping[ObjectId, Sequence[Admitted]] = {}
+        self._admitted: Future[Mapping[ObjectId, Sequence[Admitted]]] = Future()
         self._started, self._progress, self._done = started, progress, done
         self._batches: list[_Batch] = []
         self._batch_of: dict[ObjectId, int] = {}
@@ -120,10 +121,17 @@ class Delivery:
             batch.objects.append(item)
             batch.size += sizes[item]
             self._batch_of[item] = len(self._batches) - 1
-        self._members = self._judged(wanted)
+        threading.Thread(target=self._judge, args=(list(wanted),), daemon=True).start()
         for taking in self._takings:
             at = max((self._batch_of.get(item, 0) for item in taking.objects), default=0)
             self._batches[at].takings.append(taking)
+
+    def _judge(self, wanted: Sequence[ObjectId]) -> None:
+        """Signatures under what comes along are checked while bytes come; the first commit waits for it."""
+        try:
+            self._admitted.set_result(self._judged(wanted))
+        except BaseException as error:
+            self._admitted.set_exception(error)
 
     def _wanted(self) -> dict[ObjectId, None]:
         wanted: dict[ObjectId, None] = {}
@@ -232,10 +240,11 @@ class Delivery:
 
     def _said_of(self, objects: Iterable[ObjectId]) -> list[Witnessed]:
         """What is admitted of all that came along: so that it is known what it is a result of."""
+        members = self._admitted.result()
         return [
             Witnessed(admitted.claim, offer.record, "substituted", self._source(offer.cache))
             for item in objects
-            for admitted in self._members.get(item, ())
+            for admitted in members.get(item, ())
             for offer in admitted.witnesses
             if offer.cache is not None
         ]

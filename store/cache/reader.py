@@ -61,6 +61,8 @@ _ROUNDS = 3
 _KEPT_ROWS = 96 << 20
 """Unpacked bytes of rows that are kept."""
 _KEPT_RECORDS = 48 << 20
+_KEPT_DECODED = 4 << 20
+"""Bytes of records that are kept, and how many of them as they were decoded, which takes several times as much."""
 D = TypeVar("D", bound=Digest)
 V = TypeVar("V")
 K = TypeVar("K")
@@ -123,7 +125,7 @@ class CacheReader:
         self._tables: list[_Table] | None = None  # guarded by _guard, as what it holds
         self._rounds: dict[bytes, int] = {}
         self._kept = 0
-        self._records: dict[ObjectId, bytes] = {}
+        self._records: dict[ObjectId, bytes | ObjectRecord] = {}
         self._record_bytes = 0
         self._down: CacheError | None = None
         self._told: set[str] = set()
@@ -176,23 +178,24 @@ class CacheReader:
         """The object records at these places, each proven to be about its object; bad ones are left out."""
         found: dict[ObjectId, ObjectRecord] = {}
         with self._guard:
-            raw = {item: self._records[item] for item in rows if item in self._records}
-        for item, data in itertools.chain(
-            raw.items(), self.read({item: row.record for item, row in rows.items() if item not in raw})
-        ):
+            kept = {item: self._records[item] for item in rows if item in self._records}
+        raw = [(item, data) for item, data in kept.items() if isinstance(data, bytes)]
+        found.update((item, record) for item, record in kept.items() if isinstance(record, ObjectRecord))
+        fetched = self.read({item: row.record for item, row in rows.items() if item not in kept})
+        for item, data in itertools.chain(raw, fetched):
             try:
                 found[item] = decode_record(item, data)
             except StoreError as error:
                 self.tell(f"{self.name}: the record of {item.short} is not one ({error.message}); passed over")
                 continue
-            self._keep_record(item, data)
+            self._keep_record(item, data, found[item])
         return found
 
-    def _keep_record(self, item: ObjectId, data: bytes) -> None:
+    def _keep_record(self, item: ObjectId, data: bytes, record: ObjectRecord) -> None:
         """Records are wanted twice: for what an object refers to, and for where its bytes lie."""
         with self._guard:
             if item not in self._records and self._record_bytes + len(data) <= _KEPT_RECORDS:
-                self._records[item] = data
+                self._records[item] = record if self._record_bytes <= _KEPT_DECODED else data
                 self._record_bytes += len(data)
 
     def envelopes(self, digests: Iterable[EnvelopeDigest]) -> dict[EnvelopeDigest, bytes]:
