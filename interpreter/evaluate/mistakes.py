@@ -251,7 +251,7 @@ def _bad_hash(text: str) -> Wording:
     if bare:
         advice = f'say which hash it is: "sha256:{text[:8]}…" or "blake3:{text[:8]}…"'
     elif text.startswith("sha256-"):
-        advice = "this is base64; write the hexadecimal digits that `sha256sum` prints"
+        advice = _in_hexadecimal(text.removeprefix("sha256-"))
     elif digits != digits.lower():
         advice = "write the digits in lower case"
     elif text.startswith(("sha256:", "blake3:")):
@@ -259,6 +259,19 @@ def _bad_hash(text: str) -> Wording:
     else:
         advice = "`b3sum FILE` prints the digits of a BLAKE3 hash, `sha256sum FILE` those of SHA-256"
     return Wording("K0406", f"{_quoted(text)} is not the hash of a file", "given here", (expected,), advice)
+
+
+def _in_hexadecimal(text: str) -> str:
+    """What to write for the base64 of npm, of Bazel and of Nix."""
+    import binascii
+
+    try:
+        digest = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (ValueError, UnicodeEncodeError):
+        digest = b""
+    if len(digest) != 32:
+        return "this is base64; write the hexadecimal digits that `sha256sum` prints"
+    return f'this is base64; in hexadecimal it is "sha256:{digest.hex()}"'
 
 
 def _not_buildable(what: str, choices: tuple[str, ...]) -> Wording:

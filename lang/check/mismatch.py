@@ -49,7 +49,7 @@ from kiln.lang.check.failure import (
 from kiln.lang.check.infos import Site
 from kiln.lang.check.rows import flat
 from kiln.lang.check.show import Printer
-from kiln.lang.check.types import Con, Fn, Rec, Row, TVar, Type, prune
+from kiln.lang.check.types import Con, Fn, Rec, Row, RowMap, TVar, Type, prune
 from kiln.lang.check.words import a, listed
 
 _FORGET = (
@@ -317,6 +317,12 @@ def _step(step: Step) -> str:
             return ", in the result"
 
 
+_AS_CONDITIONS = {
+    "Int": "`n != 0`", "Str": '`text != ""`', "List": "`length(xs) > 0`", "Map": "`length(keys(m)) > 0`",
+    "Option": "`is_some(x)`, or `match`",
+}  # fmt: skip
+
+
 def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
     found, wanted = prune(found), prune(wanted)
     outer = not m.trail
@@ -334,6 +340,10 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
             return "a path becomes an output through source(…) or source_file(…)"
         case Con(name="Int" | "Bool"), Con(name="Str" | "Text"):
             return 'turn it into text with to_str(…), or put it into a string: "%{…}"'
+        case Con(name="Str"), Con(name="Int"):
+            return "to_int(…) reads a number, and gives an Option"
+        case Con(name=name), Con(name="Bool") if outer and name in _AS_CONDITIONS:
+            return f"nothing is true by itself: write {_AS_CONDITIONS[name]}"
         case Con(name="Out"), Con(name="Str"):
             return '"%{…}" makes a Text of it; a Str can\'t carry an output'
         case Con(name="Out"), Con(name="Text"):
@@ -346,6 +356,8 @@ def _help(m: TypeMismatch, found: Type, wanted: Type, p: Printer) -> str | None:
             return "it may be absent: take it apart with `match`, or hand it on with `? =`"
         case _, Con(name="Option") if outer:
             return "write Some(…)"
+        case _, Rec(row=Row(tail=RowMap(constructor="Kind"))) | Rec(row=Row(fields={"out": Con(name="Kind")})):
+            return "outputs are named with their kinds: { out = Tree, log = File }"
         case Con(name="List"), Rec():
             return "a record is written { name = value }; the empty one is {}"
         case Con(name="Pkg" | "Drv"), Rec():

@@ -179,6 +179,8 @@ class NoLabel(Rare):
                 "K0309", f"`{self.callee}` is given `{self.label}` twice", "again here", help="remove one of the two"
             )
         help_ = did_you_mean(self.label, self.known)
+        if self.label in ("sha256", "sha512", "integrity", "checksum", "md5") and "hash" in self.known:
+            help_ = 'what a file is fixed by is `hash = "sha256:<64 hexadecimal digits>"`'
         notes = (f"it takes {listed(self.known)}",) if self.known and help_ is None else ()
         return Message(
             "K0309", f"`{self.callee}` takes no argument `{self.label}`", "not a parameter", notes, help=help_

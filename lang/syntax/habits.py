@@ -178,6 +178,18 @@ def function_declaration(s: Situation) -> m.Mistake | None:
     return None
 
 
+def destructured(s: Situation) -> m.Mistake | None:
+    """`let { a, b } = …` at the top level."""
+    if s.found not in ("{", "[", "(") or s.before != "let" or s.frame is not None or s.declaration != "let":
+        return None
+    if s.index > 2 or s.accepts(s.found):
+        return None
+    instead = (
+        "a declaration binds one name: `let r = e;`, and its parts are `r.a`; a local `let` takes a record apart"
+    )
+    return _foreign(s.start, s.end, s.found, instead)
+
+
 def conversion(s: Situation) -> m.Mistake | None:
     """`x as Int`"""
     if s.found != "as" or not s.accepts("PLUS"):
@@ -291,6 +303,7 @@ RULES: Final[tuple[Callable[[Situation], m.Mistake | None], ...]] = (
     bare_function,
     function_body,
     function_declaration,
+    destructured,
     conversion,
     dot_join,
     single_pipe,
