@@ -141,6 +141,7 @@ class _Push:
         dry = self._options.dry_run
         if not dry:
             self._upstream.introduce(self._identity, self._now)
+        self._upstream.known(self._questions())
         new = self._new_objects()
         envelopes = self._new_envelopes()
         backend = self._upstream.backend
@@ -158,6 +159,15 @@ class _Push:
         return self._done
 
     # What is missing.
+
+    def _questions(self) -> Iterator[bytes]:
+        """All that will be asked but blobs: asking at once brings the answers in one go."""
+        selection = self._selection
+        yield from (key(OBJECTS, info.id) for info in selection.objects)
+        yield from (key(ENVELOPES, digest) for digest in selection.envelopes)
+        yield from (key(CLAIMS, resolved) for resolved in selection.claims)
+        yield from (key(RESOLUTIONS, drv) for drv in selection.resolutions)
+        yield from (key(TARGETS, target.object) for target in selection.targets)
 
     def _new_objects(self) -> list[ObjectInfo]:
         infos = self._selection.objects

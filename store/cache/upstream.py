@@ -8,9 +8,9 @@ stands by itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from kiln.store.cache.backend import Backend
+from kiln.store.cache.backend import Backend, Request
 from kiln.store.cache.card import (
     CARD_PATH,
     MAX_CARD,
@@ -22,6 +22,7 @@ from kiln.store.cache.card import (
     sign_uploader,
 )
 from kiln.store.cache.errors import CacheError, CacheLied, Conflict, Missing
+from kiln.store.cache.framing import SegmentDigest
 from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head, sign_head
 from kiln.store.cache.segment import (
     SegmentFrame,
@@ -37,6 +38,9 @@ from kiln.store.provenance.keys import PublicKey, SecretKey
 LIFETIME = 90 * 24 * 3600
 """Seconds for which a head is good: whoever pushes more seldom is taken for frozen."""
 TRIES = 8
+_KEPT = 32 << 20
+"""Bytes of rows that are kept for later questions."""
+_Frames: TypeAlias = "dict[tuple[SegmentDigest, int], dict[bytes, bytes]]"
 
 
 class Identity(NamedTuple):
@@ -56,6 +60,8 @@ class Upstream:
         self.own = own
         self._others = others
         self._indexes: dict[SegmentEntry, SegmentIndex] = {}
+        self._kept: _Frames = {}
+        self._kept_size = 0
 
     @classmethod
     def open(cls, backend: Backend, identity: Identity, trusted: Collection[str], *, name: str, now: int) -> Upstream:
@@ -97,15 +103,20 @@ class Upstream:
         raise _crowded(self.backend, CARD_PATH)
 
     def known(self, keys: Iterable[bytes], *, own: bool = False) -> dict[bytes, bytes]:
-        """Those rows that are there: of the own head, else of others (with `own`, of the own alone)."""
+        """Those rows that are there: of the own head, else of others (with `own`, of the own alone).
+
+        Costs at most two round trips, whatever the number of segments: footers, then frames; none for what an
+        earlier question brought. Raises CacheError.
+        """
         found: dict[bytes, bytes] = {}
         left = set(keys)
-        for entry in self._entries(own):
-            if not left:
-                break
-            rows = self._rows(entry, left)
-            found.update(rows)
-            left -= rows.keys()
+        entries = list(self._entries(own))
+        frames = self._frames_of(entries, left) if left else {}
+        for entry in entries:
+            for frame in self._indexes[entry].frames_of(left) if left else ():
+                rows = frames[entry.digest, frame.offset]
+                found.update((name, rows[name]) for name in left & rows.keys())
+            left -= found.keys()
         return found
 
     def _entries(self, own: bool) -> Iterator[SegmentEntry]:
@@ -114,18 +125,24 @@ class Upstream:
         for head in () if own else self._others:
             yield from head.segments
 
-    def _rows(self, entry: SegmentEntry, keys: set[bytes]) -> dict[bytes, bytes]:
-        index = self._index(entry)
-        wanted = index.frames_of(keys)
-        found: dict[bytes, bytes] = {}
-        for _, rows in read_frames(self.backend, entry, wanted):
-            found.update((name, rows[name]) for name in keys & rows.keys())
-        return found
-
-    def _index(self, entry: SegmentEntry) -> SegmentIndex:
-        if entry not in self._indexes:
-            self._indexes[entry] = read_index(self.backend, entry)
-        return self._indexes[entry]
+    def _frames_of(self, entries: Sequence[SegmentEntry], keys: set[bytes]) -> _Frames:
+        """The rows of the frames in which the keys would stand."""
+        missing = [entry for entry in dict.fromkeys(entries) if entry not in self._indexes]
+        self._indexes.update(read_indexes(self.backend, missing))
+        wanted = {
+            (entry.digest, frame.offset): (entry, frame)
+            for entry in entries
+            for frame in self._indexes[entry].frames_of(keys)
+        }
+        frames: _Frames = {place: self._kept[place] for place in wanted if place in self._kept}
+        asked = [wanted[place] for place in wanted if place not in frames]
+        for (entry, frame), rows in read_frames(self.backend, asked):
+            frames[entry.digest, frame.offset] = rows
+            if self._kept_size > _KEPT:
+                self._kept, self._kept_size = {}, 0
+            self._kept[entry.digest, frame.offset] = rows
+            self._kept_size += frame.size
+        return frames
 
     def commit(self, identity: Identity, update: Update, now: int, lifetime: int = LIFETIME) -> Head:
         """Write a head that says what `update` makes of the one that is there. Raises Conflict, CacheError.
@@ -216,26 +233,32 @@ def _passable(backend: Backend, key: PublicKey, cache: str, now: int) -> Head | 
     return head if head is not None and head.expires > now else None
 
 
-def read_index(backend: Backend, entry: SegmentEntry) -> SegmentIndex:
-    """A segment's footer, as the head vouches for it. Raises CacheError."""
-    [footer] = backend.ranges(entry.path, [(entry.footer_offset, entry.footer_size)])
-    try:
-        if blob_digest(footer) != entry.footer_digest:
-            raise CacheLied("a segment's footer is not what the head says", cache=backend.name, path=entry.path)
-        return decode_index(footer)
-    except StoreError as error:
-        raise lied(backend, entry.path, error) from error
+def read_indexes(backend: Backend, entries: Sequence[SegmentEntry]) -> Iterator[tuple[SegmentEntry, SegmentIndex]]:
+    """Segments' footers, as their heads vouch for them, all at once. Raises CacheError."""
+    asked = {Request(entry.path, entry.footer_offset, entry.footer_size): entry for entry in entries}
+    for request, answer in backend.get_many(list(asked)) if asked else ():
+        entry = asked[request]
+        if isinstance(answer, CacheError):
+            raise answer
+        try:
+            if blob_digest(answer) != entry.footer_digest:
+                raise CacheLied("a segment's footer is not what the head says", cache=backend.name, path=entry.path)
+            yield entry, decode_index(answer)
+        except StoreError as error:
+            raise lied(backend, entry.path, error) from error
 
 
 def read_frames(
-    backend: Backend, entry: SegmentEntry, frames: Sequence[SegmentFrame]
-) -> Iterator[tuple[SegmentFrame, dict[bytes, bytes]]]:
-    """Frames of a segment with their rows. Raises CacheError."""
-    if not frames:
-        return
-    for frame, data in zip(frames, backend.ranges(entry.path, [(f.offset, f.stored) for f in frames]), strict=True):
+    backend: Backend, wanted: Sequence[tuple[SegmentEntry, SegmentFrame]]
+) -> Iterator[tuple[tuple[SegmentEntry, SegmentFrame], dict[bytes, bytes]]]:
+    """Frames of segments with their rows, all at once, in any order. Raises CacheError."""
+    asked = {Request(entry.path, frame.offset, frame.stored): (entry, frame) for entry, frame in wanted}
+    for request, answer in backend.get_many(list(asked)) if asked else ():
+        entry, frame = asked[request]
+        if isinstance(answer, CacheError):
+            raise answer
         try:
-            yield frame, open_rows(frame, data)
+            yield (entry, frame), open_rows(frame, answer)
         except StoreError as error:
             raise lied(backend, entry.path, error) from error
 
