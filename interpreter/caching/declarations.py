@@ -17,8 +17,9 @@ names that the module gives to types, which have a digest of their own.
 from __future__ import annotations
 
 import marshal
+import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from kiln.interpreter.caching.core import Facts, StoredDecls, pack_decl
 from kiln.interpreter.caching.interfaces import TYPES
@@ -35,6 +36,7 @@ from kiln.lang.syntax import ast, chunks
 from kiln.lang.syntax.lexer import find_forbidden
 from kiln.lang.syntax.parser import parse_chunk
 
+_DOCUMENTS: Final = re.compile(r"##(?!#)")
 _Type: TypeAlias = "tuple[bytes, tuple[str, ...]]"
 _Signature: TypeAlias = "tuple[bytes, _Type | None, tuple[str, ...]]"
 _Body: TypeAlias = "tuple[bytes, _Type | None, tuple[str, ...], bytes | None, str | None, int, int]"
@@ -273,12 +275,17 @@ class Declarations:
 
 
 def _without_comments_behind(text: str) -> str:
-    """A declaration's text reaches to the next: comments in column 0 behind it belong to neither."""
+    """A declaration's text reaches to the next: comments in column 0 behind it belong to neither.
+
+    Those that are a mistake do: documentation of nothing, and what no file may hold.
+    """
+    end = len(text)
     last = text.rfind("\n")
-    while last >= 0 and text.startswith("#", last + 1):
-        text = text[:last].rstrip()
-        last = text.rfind("\n")
-    return text
+    while last >= 0 and text.startswith("#", last + 1) and _DOCUMENTS.match(text, last + 1) is None:
+        end = len(text[:last].rstrip())
+        last = text.rfind("\n", 0, end)
+    behind = text[end:]
+    return text if behind and find_forbidden(behind, len(behind)) is not None else text[:end]
 
 
 def _packed_members(members: Mapping[str, MemberInfo], start: int) -> bytes:
