@@ -23,8 +23,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--older-than", type=days, metavar="DAYS", help="drop targets pushed longer ago than that")
     parser.add_argument("--keep-last", type=count, metavar="N", help="keep the last N targets of each name")
     parser.add_argument("--keep", action="append", metavar="OBJECT", help="keep this target: a path, a link, a name")
-    parser.add_argument("--grace", type=days, default=1.0, metavar="DAYS", help="how old a useless file must be (1)")
+    parser.add_argument(
+        "--grace", type=_grace, default=1.0, metavar="DAYS", help="how old a useless file is (1; to 3)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+
+
+def _grace(text: str) -> float:
+    """Days, at most as many as heads go on naming what was in force. Raises ValueError."""
+    from kiln.store.cache.head import RETIRED_FOR
+
+    number = days(text)
+    if number * 86400 > RETIRED_FOR:
+        raise ValueError(text)
+    return number
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
