@@ -24,12 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-last", type=count, metavar="N", help="keep the last N targets of each name")
     parser.add_argument("--keep", action="append", metavar="OBJECT", help="keep this target: a path, a link, a name")
     parser.add_argument(
-        "--grace", type=_grace, default=1.0, metavar="DAYS", help="how old a useless file is (1; to 3)"
+        "--grace", type=grace, default=1.0, metavar="DAYS", help="how old a useless file is (1; to 3)"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
 
 
-def _grace(text: str) -> float:
+def grace(text: str) -> float:
     """Days, at most as many as heads go on naming what was in force. Raises ValueError."""
     from kiln.store.cache.head import RETIRED_FOR
 
