@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import msgpack
 from blake3 import blake3
@@ -135,12 +135,22 @@ def untouched(path: str, since: int) -> bool:
     return True
 
 
-def fingerprint() -> bytes:
+_ALL: Final = ("interpreter", "lang", "stdlib", "store")
+LANGUAGE: Final = (
+    "lang", "stdlib", "interpreter/caching", "interpreter/evaluate", "interpreter/derivation.py",
+    "interpreter/fetch/source.py", "interpreter/imports.py", "interpreter/modules.py", "store/digest.py",
+    "store/paths.py",
+)  # fmt: skip
+"""Kiln's code that decides what a build file means, up to its derivations; what makes them is left out."""
+
+
+def fingerprint(parts: Sequence[str] = _ALL) -> bytes:
     """A digest of what the file system says of Kiln's own code, so that another version answers anew."""
     home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     rows: list[tuple[str, int, int]] = []
-    for folder in ("interpreter", "lang", "stdlib", "store"):
-        for name, info in _code_files(os.path.join(home, folder)):
+    for part in parts:
+        path = os.path.join(home, part)
+        for name, info in _code_files(path) if not part.endswith(".py") else [(path, os.stat(path))]:
             rows.append((name[len(home) + 1 :], info.st_size, info.st_mtime_ns))
     return blake3(msgpack.packb(sorted(rows))).digest()
 

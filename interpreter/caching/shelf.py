@@ -18,7 +18,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from kiln.interpreter.answers import fingerprint
+from kiln.interpreter.answers import LANGUAGE, fingerprint
 
 VARIABLE: Final = "KILN_NO_CACHE"
 MOST_BYTES: Final = 256 << 20
@@ -36,7 +36,7 @@ def is_off() -> bool:
 def code() -> bytes:
     """Stands in a key for Kiln's own code, the entries' format, and this Python's data format."""
     tag = f"{sys.implementation.cache_tag} {sys.byteorder}".encode()
-    return blake3(b"\0".join((_FORMAT, tag, fingerprint()))).digest()
+    return blake3(b"\0".join((_FORMAT, tag, fingerprint(LANGUAGE)))).digest()
 
 
 def key(*parts: bytes) -> str:
