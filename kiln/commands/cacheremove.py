@@ -7,7 +7,7 @@ import argparse
 from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
-from kiln.store.cache.settings import VARIABLE, Setting, parse_settings, read_settings, without_line
+from kiln.store.cache.settings import VARIABLE, Setting, open_setting, parse_settings, read_settings, without_line
 from kiln.store.provenance.trust import load_trusted
 from kiln.store.textfile import editing, replace
 
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     removed = _remove(args.name, context)
     memory = context.memory()
-    memory.forget(removed.url)
+    memory.forget(open_setting(removed).url)  # as it was remembered: in the backend's own spelling
     console = context.console
     console.say(f"✔ {escape(removed.name)} is used no longer: {escape(removed.url)}")
     for key in load_trusted(context.trust_file()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from kiln.commands.cachelook import Looked, Shown, look
@@ -46,7 +47,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     rows, code = [], Exit.OK
     for setting in settings:
         try:
-            rows.append(_one(setting, found, closure, selection, context))
+            # A token for pushing is shown to no other than the one cache that there is.
+            with closing(open_setting(setting, lone=len(settings) == 1)) as backend:
+                rows.append(_one(setting, backend, found, closure, selection, context))
         except CacheError as error:
             context.console.result(f"✘ {escape(setting.name):<14}{escape(setting.url)}")
             context.console.result(f"  {escape(error.message)}: {escape(error.found or error.code)}")
@@ -64,32 +67,29 @@ def _selection(found: Sequence[tuple[str, ObjectInfo]], context: Context) -> Sel
 
 def _one(
     setting: Setting,
+    backend: Backend,
     found: Sequence[tuple[str, ObjectInfo]],
     closure: Sequence[ObjectInfo],
     selection: Selection | None,
     context: Context,
 ) -> dict[str, Any]:
-    backend = open_setting(setting, pushing=True)
-    try:
-        policy, memory = context.policy(), context.memory()
-        looked = look(backend, policy, memory)
-        _show_cache(setting, looked, context)
-        row: dict[str, Any] = {
-            "name": setting.name,
-            "url": setting.url,
-            "card": looked.name,
-            "latency": looked.latency,
-            "uploaders": [_uploader_json(shown, setting, context) for shown in looked.uploaders],
-        }
-        if selection is not None:
-            believed = Believed(policy, memory)
-            there = CacheReader(backend, believed, warn=context.console.warn).objects([info.id for info in closure])
-            believed.save()
-            row["targets"] = _show_targets(found, there, closure, context)
-            row["wouldMove"] = _would_move(backend, selection, context)
-        return row
-    finally:
-        backend.close()
+    policy, memory = context.policy(), context.memory()
+    looked = look(backend, policy, memory)
+    _show_cache(setting, looked, context)
+    row: dict[str, Any] = {
+        "name": setting.name,
+        "url": setting.url,
+        "card": looked.name,
+        "latency": looked.latency,
+        "uploaders": [_uploader_json(shown, setting, context) for shown in looked.uploaders],
+    }
+    if selection is not None:
+        believed = Believed(policy, memory)
+        there = CacheReader(backend, believed, warn=context.console.warn).objects([info.id for info in closure])
+        believed.save()
+        row["targets"] = _show_targets(found, there, closure, context)
+        row["wouldMove"] = _would_move(backend, selection, context)
+    return row
 
 
 def _show_cache(setting: Setting, looked: Looked, context: Context) -> None:

@@ -62,7 +62,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if settings.source == VARIABLE:
         raise Stop("K0659", f"the caches are those of {VARIABLE}", help=f"add a line to {VARIABLE}, or unset it")
     setting = _setting(args, settings)
-    backend = open_setting(setting, pushing=True)
+    backend = open_setting(
+        setting, pushing=setting.push, lone=all(item.url == setting.url for item in settings.caches)
+    )
     try:
         looked = look(backend, context.policy(), context.memory())
     finally:
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _setting(args: argparse.Namespace, settings: Settings) -> Setting:
-    url = args.url if "://" in args.url else os.path.abspath(os.path.expanduser(args.url))
+    url = args.url.rstrip("/") if "://" in args.url else os.path.abspath(os.path.expanduser(args.url))
     check_address(url, "kiln cache use")
     options = [
         *(["push=after-build"] if args.push else []),

@@ -150,7 +150,8 @@ class HttpBackend:
         return 0
 
     def close(self) -> None:
-        run(self._client.close())
+        if self._client.is_open:
+            run(self._client.close())
 
     # Uploading.
 

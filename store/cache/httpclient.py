@@ -74,6 +74,11 @@ class HttpClient:
         self._proxy = _proxy_for(base)
         self.ignores_ranges = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be connections to close."""
+        return self._session is not None
+
     async def fetch(self, path: str, wanted: Wanted) -> bytes:
         """The bytes of a file, or of a range. Raises CacheError."""
         if wanted.offset is not None and wanted.length == 0:

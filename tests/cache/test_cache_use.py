@@ -165,6 +165,32 @@ class TestStatus:
         done = user.kiln("cache", "status").expect(9)
         assert "✘ team" in done.out and "is not reached" in done.out
 
+    def test_a_token_is_shown_to_no_other_cache(self, user, cache, key, tmp_path):
+        with LyingServer(folder=str(cache)) as one, LyingServer(folder=str(cache)) as two:
+            user.extra.update(no_proxy="127.0.0.1", KILN_CACHE_TOKEN="secret", KILN_CACHE_TOKEN_TWO="own")
+            use(user, one.url, "--name", "one", "--yes", "--key", key).expect()
+            assert {asked.headers.get("authorization") for asked in one.asked} == {"Bearer secret"}
+            use(user, two.url, "--name", "two", "--yes", "--key", key).expect()
+            one.asked.clear()
+            user.kiln("cache", "status").expect()
+            assert {asked.headers.get("authorization") for asked in one.asked} == {None}
+            assert {asked.headers.get("authorization") for asked in two.asked} == {"Bearer own"}
+
+    def test_what_was_seen_of_a_cache_outlives_the_process(self, user, cache, key, tmp_path):
+        older = shutil.copytree(cache, tmp_path / "older")
+        use(user, cache, "--yes", "--key", key).expect()
+        (head,) = (cache / "heads").iterdir()
+        user.kiln("cache", "pull", "main.kiln").expect()
+        head.unlink()
+        assert "H4, a rollback" in user.kiln("cache", "status").expect().out
+        refused = user.kiln("cache", "pull", "main.kiln", "--store", str(tmp_path / "fresh"))
+        assert refused.code != 0 and "K0665" in refused.err
+        user.kiln("cache", "remove", "team").expect()
+        shutil.rmtree(cache)
+        os.rename(older, cache)
+        use(user, cache).expect()
+        assert "last pushed" in user.kiln("cache", "status").expect().out
+
     def test_what_would_move(self, user, cache):
         user.write("main.kiln", 'pub let default: Out(File) = write_file("other.txt", "other");\n')
         user.kiln("realise", "main.kiln", "--no-link").expect()
@@ -244,3 +270,17 @@ def test_a_rotated_key_is_announced_by_the_next_push(tmp_path):
     assert len(open_keys(os.path.join(builder.folder, "config/kiln/keys/builder.key")).keys) == 2
     done = use(user, team).expect()
     assert told["key"] in done.err and "takes the place of" in done.err
+
+
+def test_what_a_revoked_key_signed_counts_no_longer(user):
+    user.kiln("realise", "main.kiln", "--no-link").expect()
+    user.kiln("verify", "main.kiln").expect()
+    user.kiln("key", "rotate").expect()
+    old = user.kiln("key", "rotate", "--json").expect().document["data"]["old"]
+    user.kiln("verify", "main.kiln").expect()  # what a retired key signed goes on counting
+    first = [line for line in Path(user.folder, "config/kiln/keys/successions").read_text().splitlines()][0]
+    assert old not in json.loads(first)["signatures"][0]["keyid"]
+    user.kiln("key", "revoke", json.loads(first)["signatures"][0]["keyid"], "--reason", "stolen").expect()
+    refused = user.kiln("verify", "main.kiln").expect(6)
+    assert "error[K0662]" in refused.err and "revoked 2" in refused.err
+    assert "error[K0660]" in user.kiln("key", "revoke", "f" * 64).expect(6).err
