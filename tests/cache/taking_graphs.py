@@ -85,6 +85,7 @@ class User:
     built: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     caches: Sequence[Backend] = ()
+    memory: Memory = field(default_factory=Memory.none)
     failing: bool = False
     """Whether nothing may be built."""
 
@@ -120,7 +121,7 @@ class User:
         return made
 
     def opened(self) -> Caches:
-        believed = Believed(self.policy, Memory.none())
+        believed = Believed(self.policy, self.memory)
 
         def warn(text: str) -> None:
             self.events.append(Warned(text))
