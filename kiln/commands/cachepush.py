@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="and then whatever is built, until Ctrl-C")
     parser.add_argument("--no-evidence", action="store_true", help="without the envelopes of the build closure")
     parser.add_argument("--dry-run", action="store_true", help="say what would move and how many bytes")
+    parser.add_argument("--anew", action="store_true", help="as if nothing were there: mends a cache that lost files")
     parser.add_argument("--name", metavar="NAME", help="what a new cache is called (from its address)")
     parser.add_argument("--as", dest="uploader", metavar="NAME", help="what the cache calls you (this host's name)")
     parser.add_argument("--good-for", type=days, default=90.0, metavar="DAYS", help="when readers ask for more (90)")
@@ -83,6 +84,8 @@ def _push(
     from kiln.store.cache.push import Options, push
 
     upstream = open_upstream(context, backend, identity, args.name)
+    if args.anew:
+        upstream.begin_anew()
     options = Options(args.dry_run, int(args.good_for * 86400), _reporter(context.console))
     return push(context.store(), upstream, identity, selection, options)
 

@@ -59,6 +59,7 @@ class Upstream:
         self.card = card
         self.own = own
         self._others = others
+        self._anew = False
         self._indexes: dict[SegmentEntry, SegmentIndex] = {}
         self._kept: _Frames = {}
         self._kept_size = 0
@@ -102,15 +103,40 @@ class Upstream:
                 return True
         raise _crowded(self.backend, CARD_PATH)
 
+    def begin_anew(self) -> None:
+        """Take nothing for there: what is committed next takes the place of all that the own head names."""
+        self._anew = True
+
     def known(self, keys: Iterable[bytes], *, own: bool = False) -> dict[bytes, bytes]:
         """Those rows that are there: of the own head, else of others (with `own`, of the own alone).
 
         Costs at most two round trips, whatever the number of segments: footers, then frames; none for what an
         earlier question brought. Raises CacheError.
         """
+        wanted = set() if self._anew else set(keys)
+        mine = () if self.own is None else self.own.segments
+        if own or not self._others:
+            return self._found(mine, wanted)
+        try:
+            return self._found([*mine, *(entry for head in self._others for entry in head.segments)], wanted)
+        except (CacheLied, Missing):
+            whole = [head for head in self._others if self._is_whole(head, wanted)]
+            if len(whole) == len(self._others):
+                raise
+            self._others = whole
+            return self.known(wanted)
+
+    def _is_whole(self, head: Head, keys: set[bytes]) -> bool:
+        """Whether another uploader's tables can be read; if not, that is his readers' concern."""
+        try:
+            self._found(head.segments, keys)
+        except (CacheLied, Missing):
+            return False
+        return True
+
+    def _found(self, entries: Sequence[SegmentEntry], keys: set[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         left = set(keys)
-        entries = list(self._entries(own))
         frames = self._frames_of(entries, left) if left else {}
         for entry in entries:
             for frame in self._indexes[entry].frames_of(left) if left else ():
@@ -118,12 +144,6 @@ class Upstream:
                 found.update((name, rows[name]) for name in left & rows.keys())
             left -= found.keys()
         return found
-
-    def _entries(self, own: bool) -> Iterator[SegmentEntry]:
-        if self.own is not None:
-            yield from self.own.segments
-        for head in () if own else self._others:
-            yield from head.segments
 
     def _frames_of(self, entries: Sequence[SegmentEntry], keys: set[bytes]) -> _Frames:
         """The rows of the frames in which the keys would stand."""
@@ -153,6 +173,8 @@ class Upstream:
         key = identity.signer.public_key
         for attempt in range(TRIES):
             now_there = read_head(self.backend, key, self.card.name)
+            if self._anew and now_there is not None:
+                update = update._replace(replaced=tuple(item for item in now_there.segments if item != update.added))
             head = update.apply(now_there, self.card.name, now, lifetime)
             try:
                 self.backend.put(head_path(key.keyid), sign_head(head, identity.signer), replace=True)
@@ -161,7 +183,7 @@ class Upstream:
                 continue
             seen = read_head(self.backend, key, self.card.name)
             if seen is not None and update.is_in(seen):
-                self.own = seen
+                self.own, self._anew = seen, False
                 return seen
             _pause(attempt)
         raise _crowded(self.backend, head_path(key.keyid))

@@ -5,8 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 
+import pytest
+
 from kiln.store.cache import rows
 from kiln.store.cache.backend import Backend
+from kiln.store.cache.errors import CacheError
+from kiln.store.cache.head import head_path
+from kiln.store.cache.push import push
+from kiln.store.cache.selection import select_all
 from kiln.store.provenance.resolution import (
     Commit,
     Dirty,
@@ -18,7 +24,19 @@ from kiln.store.provenance.resolution import (
 from kiln.store.provenance.statement import sign_statement
 from kiln.store.standings import add_standing
 from kiln.store.store import Store
-from tests.cache.cache_samples import ME, made, push_all, push_targets, record, show
+from tests.cache.cache_samples import (
+    ME,
+    OTHER,
+    files_of,
+    identity,
+    made,
+    push_all,
+    push_targets,
+    random_file,
+    record,
+    show,
+    upstream,
+)
 from tests.provenance.provenance_samples import build_facts
 from tests.store.store_samples import add
 from tests.support.home import Home
@@ -106,3 +124,36 @@ def test_watching_pushes_what_is_built_until_it_is_interrupted(home: Home) -> No
     finally:
         watcher.kill()
         watcher.communicate()
+
+
+def test_another_uploaders_damaged_tables_hinder_nobody(store: Store, place: str, folder: Backend) -> None:
+    info = made(store, place, "thing", b"x")
+    push_all(store, folder, OTHER)
+    [segment] = [path for path in files_of(folder) if path.startswith("x/")]
+    made(store, place, "mine", b"mine")
+    for damage in ("changed", "gone"):
+        if damage == "changed":
+            folder.put(segment, bytes(files_of(folder)[segment]), replace=True)
+        else:
+            folder.delete(segment)
+        pushed = push_all(store, folder, ME, trusted=[OTHER])
+        show(folder).check(info.id)
+        folder.delete(head_path(ME.public_key.keyid))
+        assert pushed.objects == 2
+
+
+def test_a_cache_that_lost_files_is_mended_by_a_push_anew(store: Store, place: str, folder: Backend) -> None:
+    infos = [made(store, place, f"thing-{n}", {"big": random_file(2 << 20, n), "f": b"%d" % n}) for n in range(2)]
+    push_all(store, folder)
+    for path in files_of(folder):
+        if path.startswith(("x/", "p/")):
+            folder.delete(path)
+    with pytest.raises(CacheError):
+        push_all(store, folder)
+    given = upstream(folder)
+    given.begin_anew()
+    pushed = push(store, given, identity(), select_all(store))
+    assert (pushed.objects, pushed.version) == (2, 2)
+    for info in infos:
+        show(folder).check(info.id)
+    assert push_all(store, folder).nothing
