@@ -78,7 +78,11 @@ class RecordKeeping(Opened):
             try:
                 data = read_file(f"{self.layout.envelopes}/{digest.hex()}.json")
             except FileNotFoundError:
-                raise NotInStore("no such envelope in this store", found=str(digest)) from None
+                raise NotInStore(
+                    "no such envelope in this store",
+                    found=str(digest),
+                    help="evidence of what came from a cache comes with: kiln cache pull TARGET",
+                ) from None
         if bytes(blob_digest(data)) != bytes(digest):
             raise Damaged("an envelope's file was changed", found=f"{self.layout.envelopes}/{digest.hex()}.json")
         return data
