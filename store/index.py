@@ -276,6 +276,14 @@ class Environment:
                 self._leave()
             self._resize(grow)
 
+    def version(self) -> int:
+        """The number of the last transaction that wrote, of any process."""
+        self._enter()
+        try:
+            return int(self._env.info()["last_txnid"])
+        finally:
+            self._leave()
+
     def check_readers(self) -> int:
         """Free the reader slots of dead processes, which would keep old pages alive; how many."""
         self._check_process()

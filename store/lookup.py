@@ -71,6 +71,10 @@ class Lookup(Opened):
         with no_cycles():
             return self._index.view(lambda txn: [decode_row(key, row) for key, row in txn.items(tables.OBJECTS)])
 
+    def version(self) -> int:
+        """A number that grows whenever something is registered, said or forgotten."""
+        return self._index.version()
+
     def registered_after(self, number: int) -> tuple[int, list[ObjectId]]:
         """What was registered since the log stood at `number`: where it stands now, and the objects."""
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from kiln.store.cache.upstream import Identity, Upstream
 
 _INTERVAL = 2.0
+_SHARE = 9
+"""How many times as long as it works a watcher rests."""
 _REPORT_EVERY = 2.0
 
 
@@ -213,28 +215,26 @@ def _watch(args: argparse.Namespace, context: Context, backend: Backend, identit
     from kiln.store.errors import StoreError
 
     store, evidence = context.store(), not args.no_evidence
-    last, _ = store.registered_after(0)
-    if args.all:
-        _tell(
-            context.console,
-            _push(args, context, backend, identity, select_all(store, evidence=evidence)),
-            backend.name,
-        )
+    began, _ = store.registered_after(0)
+    version = -1 if args.all else store.version()
     context.console.say(f"watching {store.root}: what is built goes to {escape(backend.name)}; Ctrl-C ends it")
-    failing = False
+    failing, took = False, 0.0
     while True:
-        time.sleep(_INTERVAL)
-        now, new = store.registered_after(last)
-        if not new:
-            continue
-        try:
-            selection = select_all(store, frozenset(new), evidence=evidence)
-            _tell(context.console, _push(args, context, backend, identity, selection), backend.name)
-            last, failing = now, False
-        except StoreError as error:
-            if not failing:
-                context.console.warn(f"not pushed to {backend.name}, and tried again: {error.message}")
-            failing = True
+        now, started = store.version(), time.monotonic()
+        if now != version:
+            only = None if args.all else frozenset(store.registered_after(began)[1])
+            try:
+                pushed = _push(args, context, backend, identity, select_all(store, only, evidence=evidence))
+            except StoreError as error:
+                if not failing:
+                    context.console.warn(f"not pushed to {backend.name}, and tried again: {error.message}")
+                failing = True
+            else:
+                version, failing = now, False
+                if not pushed.nothing:
+                    _tell(context.console, pushed, backend.name)
+            took = time.monotonic() - started
+        time.sleep(max(_INTERVAL, _SHARE * took))
 
 
 # After a build.

@@ -115,8 +115,8 @@ def test_watching_pushes_what_is_built_until_it_is_interrupted(home: Home) -> No
     watcher = home.start(*words, stderr=subprocess.PIPE)
     try:
         assert watcher.stderr is not None
-        assert b"1 object (2 B)" in watcher.stderr.readline()
         assert b"watching" in watcher.stderr.readline()
+        assert b"1 object (2 B)" in watcher.stderr.readline()
         home.kiln("realise", "main.kiln#two", "--no-link").expect()
         assert b"1 object (2 B) with 1 envelope pushed" in watcher.stderr.readline()
         watcher.send_signal(signal.SIGINT)
