@@ -9,6 +9,7 @@ into an EvaluationError.
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import difflib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from kiln.interpreter.evaluate.mistakes import (
     wording,
 )
 from kiln.interpreter.evaluate.packages import Buildable, Site
+from kiln.interpreter.evaluate.room import bounded_memory
 from kiln.interpreter.evaluate.sets import SetValue, member
 from kiln.interpreter.evaluate.trace import (
     EvaluationError,
@@ -203,7 +205,22 @@ class Evaluator:
                 raise Failure(NotBuildable(f"{name} is nothing that can be built: it {_nature(value)}", ()))
             return found
 
-        return self._run(find)
+        try:
+            return self._run(find)
+        except EvaluationError as error:
+            raise self._placed(error, label) from None
+
+    def _placed(self, error: EvaluationError, label: str) -> EvaluationError:
+        """The same at the let that the label names, where it has no place of its own."""
+        report, module = error.report, self.program.root
+        named = label.partition(".")[0].partition("[")[0]
+        decl = self._linker.declaration(module, named) if named else None
+        if report.place is not None or not isinstance(decl, CoreLet):
+            return error
+        unit = self._linker.let(module, named)
+        return EvaluationError(
+            dataclasses.replace(report, place=place(Spot(unit, decl.start + decl.body.at))), error.trace
+        )
 
     def _targets(self, value: Value, label: str) -> Iterator[Target]:
         match value:
@@ -285,7 +302,10 @@ class Evaluator:
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
         try:
-            return work() if self._meter is None else self._meter.run(work)
+            if self._meter is not None:
+                return self._meter.run(work)
+            with bounded_memory():
+                return work()
         except EvaluationError:
             raise
         except Exception as error:
