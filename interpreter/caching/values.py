@@ -156,6 +156,10 @@ class Values:
             found = self._found[let] = (unpack(entry.value, cone.owner),)
         return found
 
+    def has(self, let: LetKey) -> bool:
+        """Whether there is something to look through."""
+        return self._entry(let) is not None
+
     def _entry(self, let: LetKey) -> Entry | None:
         module, _, name = let.partition("\0")
         known = self._entries.get(module)

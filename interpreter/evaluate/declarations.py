@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kiln.interpreter.caching.core import StoredDecls
-from kiln.lang.core import CoreDecl, CoreDefault, CoreModule, DeclKey, ModuleId, decl_key
+from kiln.lang.core import CoreDecl, CoreDefault, CoreLet, CoreModule, DeclKey, ModuleId, decl_key
 
 
 class Declarations:
@@ -21,6 +21,18 @@ class Declarations:
         """A function, let or set."""
         return self._found(module, (name,))
 
+    def let_start(self, module: ModuleId, name: str) -> int | None:
+        """Where a let begins; None where the name is no let's. One that was kept is not read for that."""
+        places = self._places_in(module)
+        place = places.get((name,))
+        if place is None:
+            return None
+        decls = self._modules[module].decls
+        if isinstance(decls, StoredDecls):
+            return decls.starts[place] if decls.facts[place][0] == "let" else None
+        decl = decls[place]
+        return decl.start if isinstance(decl, CoreLet) else None
+
     def default(self, module: ModuleId, type_name: str, label: str) -> CoreDefault:
         """The default of a declared record's field, which the checker has seen."""
         found = self._found(module, (type_name, label))
@@ -28,11 +40,14 @@ class Declarations:
         return found
 
     def _found(self, module: ModuleId, key: DeclKey) -> CoreDecl | None:
+        place = self._places_in(module).get(key)
+        return None if place is None else self._modules[module].decls[place]
+
+    def _places_in(self, module: ModuleId) -> dict[DeclKey, int]:
         places = self._places.get(module)
         if places is None:
             places = self._places[module] = self._gathered(module)
-        place = places.get(key)
-        return None if place is None else self._modules[module].decls[place]
+        return places
 
     def _gathered(self, module: ModuleId) -> dict[DeclKey, int]:
         if module not in self._modules:

@@ -118,7 +118,7 @@ class Linker:
         self._code = CodeCache()
         self._units: dict[tuple[str, ...], Unit] = {}
         self._cells: dict[int, Unit] = {}
-        self._bodies: dict[int, Expr] = {}
+        self._bodies: dict[int, Callable[[], Expr]] = {}
         self._pieces: dict[str, _Piece] = {}
         self._count = 0
 
@@ -149,22 +149,32 @@ class Linker:
         return self._units.get(("let", module, name))
 
     def let(self, module: ModuleId, name: str) -> Unit:
+        """Its declaration is read when it is to be computed."""
+        start = self._decls.let_start(module, name)
+        assert start is not None
+        return self._cell(("let", module, name), module, start, f"`{name}`", lambda: self._let_body(module, name))
+
+    def is_let(self, module: ModuleId, name: str) -> bool:
+        return self._decls.let_start(module, name) is not None
+
+    def _let_body(self, module: ModuleId, name: str) -> Expr:
         decl = self._decls.named(module, name)
         assert isinstance(decl, CoreLet)
-        return self._cell(("let", module, name), module, decl.start, f"`{name}`", decl.body)
+        return decl.body
 
     def default(self, module: ModuleId, type_name: str, label: str) -> Unit:
         decl = self._decls.default(module, type_name, label)
         title = f"the default of `{type_name}.{label}`"
-        return self._cell(("default", module, type_name, label), module, decl.start, title, decl.body)
+        return self._cell(("default", module, type_name, label), module, decl.start, title, lambda: decl.body)
 
     def parameter_default(self, module: ModuleId, name: str, place: int) -> Unit:
         decl = self._decls.named(module, name)
         assert isinstance(decl, CoreFn | CoreSet)
         param = decl.params[place]
-        assert param.default is not None
+        default = param.default
+        assert default is not None
         title = f"the default of `{param.label or param.name}`"
-        return self._cell(("param", module, name, str(place)), module, decl.start, title, param.default)
+        return self._cell(("param", module, name, str(place)), module, decl.start, title, lambda: default)
 
     def member(self, module: ModuleId, name: str, label: str) -> Unit:
         decl = self._decls.named(module, name)
@@ -180,8 +190,8 @@ class Linker:
         write = lambda unit, to: _write_test(unit, to, decl)  # noqa: E731
         return self._unit(("test", module, str(place)), "_t", module, decl.start, f'the test "{decl.title}"', write)
 
-    def _cell(self, key: tuple[str, ...], module: ModuleId, start: int, title: str, body: Expr) -> Unit:
-        unit = self._unit(key, "_v", module, start, title, lambda unit, to: _write_cell(unit, to, body))
+    def _cell(self, key: tuple[str, ...], module: ModuleId, start: int, title: str, body: Callable[[], Expr]) -> Unit:
+        unit = self._unit(key, "_v", module, start, title, lambda unit, to: _write_cell(unit, to, body()))
         self._bodies[unit.id] = body
         return unit
 
@@ -231,12 +241,17 @@ class Linker:
             needed.linked = True
             links = _UnitLinks(self, needed.id in self._cells)
             body = self._bodies.get(needed.id)
-            needed.steps = None if body is None else steps_of(body, links, links)
+            needed.steps = None if body is None else steps_of(body(), links, links)
             if needed.steps is None:
                 compiler = Compiler(links, needed.name)
                 needed.write(needed, compiler)
                 yield needed, compiler.done
-            pending.extend(links.needs)
+            pending.extend(links.needs if self.values is None else self._at_once(links.needs, self.values))
+
+    @staticmethod
+    def _at_once(needs: list[Unit], values: Values) -> list[Unit]:
+        """Without the lets that may not have to be computed."""
+        return [unit for unit in needs if unit.key[0] != "let" or not values.has(f"{unit.key[1]}\0{unit.key[2]}")]
 
     def _load(self, kind: str, compiled: list[tuple[Unit, list[Writer]]]) -> None:
         lines: list[str] = []
@@ -427,7 +442,7 @@ class _UnitLinks:
     def let_cell(self, item: Global) -> int | None:
         unit = self.linker.known_let(item.module, item.name)
         if unit is None:
-            if not isinstance(self.linker.declaration(item.module, item.name), CoreLet):
+            if not self.linker.is_let(item.module, item.name):
                 return None
             unit = self.linker.let(item.module, item.name)
         if not unit.linked:
