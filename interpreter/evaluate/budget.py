@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from kiln.interpreter.evaluate.mistakes import BudgetSpent, Failure
+from kiln.interpreter.evaluate.room import data_size
 
 _T = TypeVar("_T")
 _POLL: Final = 0.02
@@ -120,7 +121,7 @@ class _Watch:
         if self._budget.megabytes is None:
             return
         soft, hard = self._limits
-        bound = _data() + (self._budget.megabytes << 20) + _SLACK
+        bound = data_size() + (self._budget.megabytes << 20) + _SLACK
         for other in (soft, hard):
             bound = bound if other == resource.RLIM_INFINITY else min(bound, other)
         resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
@@ -138,14 +139,5 @@ def _raise_in(thread: int, spent: BudgetSpent) -> None:
 
 def _resident() -> int:
     """The process's resident memory in bytes: proc(5), the second field of statm."""
-    return _statm(1)
-
-
-def _data() -> int:
-    """What RLIMIT_DATA counts, in bytes: proc(5), the sixth field of statm, which holds stacks too."""
-    return _statm(5)
-
-
-def _statm(field: int) -> int:
     with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[field]) * resource.getpagesize()
+        return int(file.read().split()[1]) * resource.getpagesize()

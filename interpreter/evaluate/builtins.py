@@ -25,7 +25,15 @@ from kiln.interpreter.evaluate.attestations import (
 from kiln.interpreter.evaluate.credentials import credentials
 from kiln.interpreter.evaluate.derive import drv_of_spec, store_name
 from kiln.interpreter.evaluate.library import LIBRARY
-from kiln.interpreter.evaluate.mistakes import BadAddress, BadHash, FailCalled, Failure, LeavesOutput, OutsideDomain
+from kiln.interpreter.evaluate.mistakes import (
+    BadAddress,
+    BadHash,
+    FailCalled,
+    Failure,
+    LeavesOutput,
+    OutsideDomain,
+    TooLarge,
+)
 from kiln.interpreter.evaluate.packages import Drv, Fetch, Pkg, Plan, Selection, Source
 from kiln.interpreter.evaluate.show import json_text
 from kiln.interpreter.evaluate.values import (
@@ -131,6 +139,14 @@ def _source_name(path: PathOf, name: Variant) -> str:
     return _UNNAMEABLE.sub("-", bare).lstrip(".")[:200] or "source"
 
 
+_LONGEST: Final = 100_000_000
+"""Numbers in a range: it is made in one step, which no budget interrupts."""
+
+
+def _short(number: int) -> str:
+    return f"{number:,}" if number < 10**18 else "more than 10^18"
+
+
 # ---- lists ------------------------------------------------------------------------------------
 
 
@@ -201,6 +217,8 @@ def sort(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def range_list(count: int) -> tuple[int, ...]:
+    if count > _LONGEST:
+        raise Failure(TooLarge(f"a list of {_short(count)} numbers", f"{_LONGEST:,}"))
     return tuple(range(count))
 
 

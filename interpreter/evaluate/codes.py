@@ -124,7 +124,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0413": (
         "the evaluation ran out of memory",
-        "A value grew larger than this machine's memory. Look at the functions in the trace: a list or string that\n"
+        "A value grew larger than this machine's memory, or than any may be (a product of 1,048,576 bits, 300,000\n"
+        "digits as text, a range of 100,000,000). Look at the functions in the trace: a list, string or number that\n"
         "doubles on every step reaches any limit soon.",
     ),
     "K0414": (

@@ -17,6 +17,8 @@ LIMIT: Final = 250_000
 """Frames: some 60 to 100 MB if all are used."""
 _TOLD, _PATIENCE = 10, 0.2
 """How often, and for how long each time in seconds, an interrupted thread is waited for."""
+DIGITS: Final = 300_000
+"""Of a number that is turned into text or read from it: for more, CPython takes minutes in one step."""
 _STACKS: Final = (512 << 20, 128 << 20, 32 << 20)
 
 _T = TypeVar("_T")
@@ -48,7 +50,7 @@ def run_deep(work: Callable[[], _T]) -> _T:
     collecting = gc.isenabled()
     recursion, digits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
     sys.setrecursionlimit(max(recursion, LIMIT))
-    sys.set_int_max_str_digits(0)
+    sys.set_int_max_str_digits(DIGITS)
     # Values hardly ever form circles, and looking for some among millions takes a third of the time.
     gc.disable()
     try:

@@ -240,6 +240,8 @@ def _binary(self: Compiler, e: BinaryOn) -> str:
         if isinstance(e.left, Literal_) or isinstance(e.right, Literal_):
             return f"({left} {'==' if e.op == 'eq' else '!='} {right})"
         return f"_equal({left}, {right})" if e.op == "eq" else f"(not _equal({left}, {right}))"
+    if e.op == "mul":
+        return self.spilled(f"_product({left}, {right})", e.at)
     code = f"({left} {_OPERATORS[e.op]} {right})"
     return self.spilled(code, e.at) if e.op in ("div", "mod") else code
 
@@ -298,7 +300,7 @@ def _overlay(self: Compiler, e: OverlayOf) -> str:
 
 
 _OPERATORS: Final = {
-    "add": "+", "sub": "-", "mul": "*", "div": "//", "mod": "%",
+    "add": "+", "sub": "-", "div": "//", "mod": "%",
     "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
     "concat_list": "+", "concat_str": "+", "concat_text": "+", "concat_map": "|",
 }  # fmt: skip

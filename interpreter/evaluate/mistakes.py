@@ -89,6 +89,13 @@ class OutOfMemory(Rare):
     pass
 
 
+class TooLarge(Rare):
+    """One value that would be larger than any may be."""
+
+    what: str
+    most: str
+
+
 class TestFailed(Rare):
     title: str
     left: str | None
@@ -118,8 +125,8 @@ class BudgetSpent(Rare):
 Mistake: TypeAlias = (
     TooDeep | DivisionByZero | DuplicateKey | AssertionFailed | FailCalled | NeedsItself | BadHash | BadAddress
     | BadStoreName
-    | LeavesOutput | BadCommand | SourceUnreadable | NotBuildable | UnknownAttribute | OutOfMemory | TestFailed
-    | HiddenPackage | UnsafeHole | OutsideDomain | BudgetSpent
+    | LeavesOutput | BadCommand | SourceUnreadable | NotBuildable | UnknownAttribute | OutOfMemory | TooLarge
+    | TestFailed | HiddenPackage | UnsafeHole | OutsideDomain | BudgetSpent
 )  # fmt: skip
 
 
@@ -196,6 +203,11 @@ def wording(mistake: Mistake) -> Wording:
             return Wording(
                 "K0413", "the evaluation ran out of memory", "this was too large to be made",
                 help="look for a list or string that grows on every step",
+            )  # fmt: skip
+        case TooLarge(what, most):
+            return Wording(
+                "K0413", f"{what} is too large", "this was too large to be made", (f"the limit is {most}",),
+                "look for a number that is multiplied, or a count that is computed, on every step",
             )  # fmt: skip
         case TestFailed(title, left, right):
             notes = () if left is None else (f"left   {left}", f"right  {right}")

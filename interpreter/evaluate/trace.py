@@ -10,13 +10,14 @@ import re
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from kiln.interpreter.evaluate.deep import LIMIT
+from kiln.interpreter.evaluate.deep import DIGITS, LIMIT
 from kiln.interpreter.evaluate.mistakes import (
     DivisionByZero,
     Failure,
     Mistake,
     OutOfMemory,
     TooDeep,
+    TooLarge,
     Wording,
     wording,
 )
@@ -59,6 +60,8 @@ def mistake_of(error: BaseException) -> Mistake | None:
             return DivisionByZero()
         case MemoryError() | OverflowError():
             return OutOfMemory()
+        case ValueError() if "integer string conversion" in str(error):
+            return TooLarge("a number as text", f"{DIGITS:,} digits")
         case _:
             return None
 

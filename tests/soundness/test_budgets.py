@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 
 import pytest
 
+from kiln.interpreter.evaluate import room
 from kiln.interpreter.evaluate.budget import Budget
 from kiln.interpreter.evaluate.evaluator import EvaluationError, Evaluator
 from kiln.interpreter.modules import Loader
@@ -83,6 +85,47 @@ def test_memory_has_a_bound() -> None:
             evaluator(text, Budget(60, 64)).value(ROOT, name)
         assert raised.value.report.code in ("K0413", "K0418")
         assert raised.value.report.place is not None
+
+
+LARGE = """\
+let numbers = length(range(1_000_000_000_000));
+let product = fold(range(60), 3, fn(n, i) => n * n);
+let negative = fold(range(61), -3, fn(n, i) => n * n * n);
+let most = fold(range(19), 3, fn(n, i) => n * n);
+let more = most * fold(range(17), 3, fn(n, i) => n * n);
+let text = size("%{more}");
+let written = size(to_str(most));
+let doubled = size(fold(range(45), "x", fn(a, b) => a ++ a));
+"""
+TOO_LARGE = [("numbers", 1), ("product", 2), ("negative", 3), ("text", 6)]
+
+
+@pytest.mark.parametrize("budget", [None, Budget(60)])
+@pytest.mark.parametrize(("name", "line"), TOO_LARGE)
+def test_what_is_too_large_is_an_error_at_once(name: str, line: int, budget: Budget | None) -> None:
+    with pytest.raises(EvaluationError) as raised:
+        evaluator(LARGE, budget).value(ROOT, name)
+    report = raised.value.report
+    assert report.code == "K0413"
+    assert report.place is not None and report.place.position()[0] == line
+
+
+def test_large_numbers_are_numbers() -> None:
+    assert evaluator(LARGE).value(ROOT, "written") == 250149
+
+
+def test_without_a_budget_memory_is_what_the_machine_can_spare(monkeypatch) -> None:
+    monkeypatch.setattr(room, "spare_memory", lambda: 200 << 20)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(EvaluationError) as raised:
+        evaluator(LARGE).value(ROOT, "doubled")
+    assert raised.value.report.code == "K0413"
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_what_the_machine_can_spare_is_known() -> None:
+    spare = room.spare_memory()
+    assert spare is not None and 0 < spare < 1 << 50
 
 
 def test_what_fits_is_not_disturbed() -> None:
