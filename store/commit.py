@@ -32,13 +32,21 @@ from kiln.store.ingest import MTIME_NS
 from kiln.store.layout import Layout
 from kiln.store.meta import ObjectMeta, encode_meta
 from kiln.store.passage import shared_passage
-from kiln.store.recordfile import encode_resolution_file, encode_witness_file, resolution_file, witness_file
+from kiln.store.recordfile import (
+    encode_bundle,
+    encode_resolution_file,
+    encode_witness_file,
+    resolution_file,
+    witness_file,
+)
 from kiln.store.records import Resolution
 from kiln.store.session import INTENT, Session
 from kiln.store.trash import to_trash
 from kiln.store.verify import is_intact
 
 META, RECORDS, ENVELOPES = "objects-meta", "records", "envelopes"
+_BUNDLED_FROM = 16
+"""More records than this, registered together, lie in one file."""
 _DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -162,12 +170,11 @@ def _draft_metas(session: Session, objects: Iterable[Staged]) -> list[Move]:
 
 
 def _draft_records(session: Session, records: Records) -> list[Move]:
-    moves = []
-    for item in records.witnesses:
-        moves.append(Move(_draft(session, encode_witness_file(item)), RECORDS, witness_file(item.witness)))
-    for resolution in records.resolutions:
-        draft = _draft(session, encode_resolution_file(resolution))
-        moves.append(Move(draft, RECORDS, resolution_file(resolution)))
+    files = [(witness_file(item.witness), encode_witness_file(item)) for item in records.witnesses]
+    files += [(resolution_file(item), encode_resolution_file(item)) for item in records.resolutions]
+    if len(files) > _BUNDLED_FROM:
+        files = [encode_bundle(files)]
+    moves = [Move(_draft(session, data), RECORDS, name) for name, data in files]
     for data in records.envelopes:
         moves.append(Move(_draft(session, data), ENVELOPES, envelope_file(envelope_digest(data))))
     return moves

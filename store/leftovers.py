@@ -17,14 +17,15 @@ from typing import NamedTuple
 
 from kiln.store import tables
 from kiln.store.digest import ResolvedDigest
-from kiln.store.disk import disk_errors
+from kiln.store.disk import disk_errors, read_file
+from kiln.store.errors import StoreError
 from kiln.store.index import Environment, Table, Txn
 from kiln.store.lastuse import DAY
 from kiln.store.layout import Layout
 from kiln.store.locks import FileLock
 from kiln.store.passage import sole_passage
 from kiln.store.pool import Pool
-from kiln.store.recordfile import resolution_file, witness_file
+from kiln.store.recordfile import BUNDLE, record_files, resolution_file, witness_file
 from kiln.store.records import decode_claim, decode_resolution
 from kiln.store.trash import Bin
 
@@ -122,11 +123,23 @@ def _sweep_evidence(layout: Layout, index: Environment, *, dry_run: bool) -> int
 
         index.update(body)
         with Bin(layout) as trash:
-            for name in found.records:
+            for name in (*found.records, *_emptied(layout, set(found.records))):
                 trash.take(layout.records, name)
             for name in found.envelopes:
                 trash.take(layout.envelopes, name)
     return len(found.envelopes)
+
+
+def _emptied(layout: Layout, gone: set[str]) -> list[str]:
+    """Files of many records, all of which go. One that keeps a record stays whole: the index alone is asked."""
+    found = []
+    for name in os.listdir(layout.records):
+        if name.startswith(BUNDLE):
+            with suppress(FileNotFoundError, StoreError):
+                inside = {inner for inner, _ in record_files(name, read_file(f"{layout.records}/{name}"))}
+                if inside <= gone:
+                    found.append(name)
+    return found
 
 
 def _dead_evidence(txn: Txn) -> _Evidence:

@@ -21,7 +21,7 @@ from kiln.store.info import ObjectInfo
 from kiln.store.layout import FORMAT, Layout, Owner
 from kiln.store.meta import ObjectMeta
 from kiln.store.paths import HASH_CHARS, StorePath, base32
-from kiln.store.recordfile import decode_record_file
+from kiln.store.recordfile import decode_record_files
 from kiln.store.records import Resolution
 from kiln.store.tables import Witnessed
 from kiln.store.verify import Problem, read_meta, verify_object
@@ -131,11 +131,12 @@ class StoreReader:
             with disk_errors("reading another store"):
                 for name in sorted(os.listdir(self.layout.records)):
                     try:
-                        record = decode_record_file(name, read_file(f"{self.layout.records}/{name}"))
+                        records = decode_record_files(name, read_file(f"{self.layout.records}/{name}"))
                     except (StoreError, FileNotFoundError):
                         continue
-                    if isinstance(record, Resolution):
-                        self._resolutions.setdefault(record.drv, []).append(record)
-                    else:
-                        self._claims.setdefault(record.claim.resolved, []).append(record)
+                    for record in records:
+                        if isinstance(record, Resolution):
+                            self._resolutions.setdefault(record.drv, []).append(record)
+                        else:
+                            self._claims.setdefault(record.claim.resolved, []).append(record)
         return self._claims

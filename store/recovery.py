@@ -41,7 +41,7 @@ from kiln.store.locks import WRITE_LIMIT, FileLock, is_alive
 from kiln.store.meta import ObjectMeta, decode_meta
 from kiln.store.passage import shared_passage
 from kiln.store.paths import StorePath
-from kiln.store.recordfile import RecordFile, decode_record_file
+from kiln.store.recordfile import RecordFile, decode_record_files
 from kiln.store.records import Resolution
 from kiln.store.roots import Root, read_root_files
 from kiln.store.session import INTENT
@@ -112,8 +112,8 @@ def _settle(
     if complete:
         others = [move for move in intent.moves if move.folder != META]
         _finish_moves(layout, folder, others)
-        found = [_read_record(layout, move.name) for move in others if move.folder == RECORDS]
-        records = _as_records(record for record in found if record is not None)
+        found = [_read_records(layout, move.name) for move in others if move.folder == RECORDS]
+        records = _as_records(record for some in found for record in some)
         index.update(lambda txn: register(txn, [], records))
 
 
@@ -135,7 +135,7 @@ def _proves(move: Move, data: bytes) -> bool:
             case "objects-meta":
                 return decode_meta(data).info.path.base == move.name
             case "records":
-                decode_record_file(move.name, data)
+                decode_record_files(move.name, data)
                 return True
             case "envelopes":
                 return envelope_file(envelope_digest(data)) == move.name
@@ -198,11 +198,11 @@ def _drop_meta_of_nothing(layout: Layout, index: Environment, base: str) -> None
         os.unlink(path)
 
 
-def _read_record(layout: Layout, name: str) -> RecordFile | None:
+def _read_records(layout: Layout, name: str) -> list[RecordFile]:
     try:
-        return decode_record_file(name, read_file(f"{layout.records}/{name}"))
+        return decode_record_files(name, read_file(f"{layout.records}/{name}"))
     except (FileNotFoundError, StoreError):
-        return None
+        return []
 
 
 def _as_records(found: Iterable[RecordFile]) -> Records:
@@ -307,7 +307,7 @@ def _all_records(layout: Layout, skipped: list[tuple[str, str]]) -> list[RecordF
     found: list[RecordFile] = []
     for name in sorted(os.listdir(layout.records)):
         try:
-            found.append(decode_record_file(name, read_file(f"{layout.records}/{name}")))
+            found.extend(decode_record_files(name, read_file(f"{layout.records}/{name}")))
         except StoreError as error:
             skipped.append((name, error.message))
     return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from store_samples import Key, add, claim_of, resolved, witness_of
 
+from kiln.store.collect import Policy
 from kiln.store.store import Store
 from kiln.store.tables import Source, Witnessed
 
@@ -52,3 +55,32 @@ def test_what_was_built_here_stays_built_here(store: Store, place: str) -> None:
     Store.rebuild_index(f"{place}/store")
     with Store.open(f"{place}/store") as again:
         assert [(item.origin, item.source) for item in again.claims_for(resolved("r"))] == [("built", None)]
+
+
+def test_many_records_at_once_lie_in_one_file_and_outlive_the_index(store: Store, place: str) -> None:
+    info = add(store, place, "app", b"1")
+    claims = [claim_of(info, f"r{number}") for number in range(40)]
+    items = [Witnessed(claim, witness_of(claim, Key(1)), "substituted", TEAM) for claim in claims]
+    store.admit([], witnesses=items)
+    [name] = os.listdir(store.layout.records)
+    assert name.startswith("b-")
+    store.close()
+    Store.rebuild_index(f"{place}/store")
+    with Store.open(f"{place}/store") as again:
+        assert [again.claims_for(claim.resolved) for claim in claims] == [[item] for item in items]
+    with open(f"{place}/store/records/{name}", "r+b") as file:
+        file.write(b"\xff")
+    [(skipped, why)] = Store.rebuild_index(f"{place}/store").skipped
+    assert skipped == name and "a file of records" in why
+
+
+def test_evidence_of_many_records_goes_with_the_last_of_them(store: Store, place: str) -> None:
+    info = add(store, place, "app", b"1")
+    claims = [claim_of(info, f"r{number}") for number in range(40)]
+    store.admit([], witnesses=[Witnessed(claim, witness_of(claim, Key(1)), "substituted", TEAM) for claim in claims])
+    store.close()
+    with Store.open(f"{place}/store") as again:
+        again.collect(Policy())
+        again.sweep_rest(evidence=True)
+        assert os.listdir(again.layout.records) == []
+        assert again.claims_for(claims[0].resolved) == []
