@@ -190,6 +190,42 @@ def destructured(s: Situation) -> m.Mistake | None:
     return _foreign(s.start, s.end, s.found, instead)
 
 
+def block(s: Situation) -> m.Mistake | None:
+    """`{ let y = 1; y }`"""
+    if s.found != "let" or s.before != "{" or s.item != "field":
+        return None
+    at = s.index - 1
+    instead = "braces make a record, and no block: `let y = 1; y + 1` stands without them, or in parentheses"
+    return _foreign(s.tokens.starts[at], s.tokens.ends[at], "{", instead)
+
+
+def behind(s: Situation) -> m.Mistake | None:
+    """`a if c else b`, `e where { … }`"""
+    if s.new_line or s.before not in OPERAND_ENDS or not s.accepts("PLUS"):
+        return None
+    if s.found == "if" and s.item not in ("list_item", "arm") and not s.accepts("if"):
+        return _foreign(s.start, s.end, "if", "a choice is `if c then a else b`")
+    if s.found == "where" and s.behind == "{":
+        return _foreign(s.start, s.end, "where", "names are bound before they are used: `let y = 1; y + 1`")
+    return None
+
+
+def union(s: Situation) -> m.Mistake | None:
+    """`x: Int | Str`"""
+    if s.found != "|" or s.before != "UNAME" or not _in_type(s):
+        return None
+    return _foreign(
+        s.start, s.end, "|", "one of several types is a variant: `type T = | Number(n: Int) | Word(w: Str);`"
+    )
+
+
+def bracketed_type(s: Situation) -> m.Mistake | None:
+    """`x: [Int]`"""
+    if s.found != "[" or s.before not in (":", "->", "_QCOLON"):
+        return None
+    return _foreign(s.start, s.end, "[", "the type of a list is `List(Int)`, that of a map `Map(Int)`")
+
+
 def conversion(s: Situation) -> m.Mistake | None:
     """`x as Int`"""
     if s.found != "as" or not s.accepts("PLUS"):
@@ -236,6 +272,8 @@ def match_with(s: Situation) -> m.Mistake | None:
 
 def indexed(s: Situation) -> m.Mistake | None:
     """`xs[0]`, and `List[Int]` where a type stands."""
+    if s.found == "[" and s.start == s.before_end and s.before in ("STRING", "_STR_END"):
+        return _foreign(s.start, s.end, "[", 'a part of a string is `slice("abc", 0, to = 1)`')
     if s.found != "[" or s.start != s.before_end or s.before not in ("NAME", "UNAME", ")", "]"):
         return None
     if _in_type(s):
@@ -304,6 +342,10 @@ RULES: Final[tuple[Callable[[Situation], m.Mistake | None], ...]] = (
     function_body,
     function_declaration,
     destructured,
+    block,
+    behind,
+    union,
+    bracketed_type,
     conversion,
     dot_join,
     single_pipe,
