@@ -106,6 +106,7 @@ class Values:
         """Lets that were looked through: whether they are what they were."""
         self._identities: dict[LetKey, bytes] = {}
         self._found: dict[LetKey, tuple[Value]] = {}
+        self._owners: dict[LetKey, list[Buildable]] = {}
         self.computed: list[LetKey] = []
 
     @property
@@ -330,6 +331,13 @@ class Values:
     def place_of(self, owner: Buildable) -> Place:
         return None if owner.site is None else self._cells.place_of(owner.site)
 
+    def owners(self, let: LetKey) -> list[Buildable]:
+        """Those of a let's value, which is computed for it if it is not the same as before."""
+        found = self._owners.get(let)
+        if found is None:
+            found = self._owners[let] = owners_of(self._cells.compute(let))
+        return found
+
     def are_same(self, reads: Reads) -> bool:
         """Whether these lets are what they were; they are computed for it in their turn.
 
@@ -385,7 +393,7 @@ class Cone:
                 selected = None if selection is None else Selection(*selection)
                 made = RestoredSource(path, name, selected, self._cells.site_at(place))
             case ("let", let, place):
-                made = owners_of(self._cells.compute(let))[place]
+                made = self._values.owners(let)[place]
             case _:
                 raise ValueError("no owner")
         return made

@@ -9,6 +9,7 @@ mistakes of the syntax and of types, and values whose evaluation fails in anothe
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 from hypothesis import HealthCheck, given, settings
@@ -92,9 +93,14 @@ def test_the_first_forms_are_a_sound_project():
     assert isinstance(run(), tuple)
 
 
+NAMES = ("area", "limit", "zero", "helper", "many", "twice", "move", "boxed", "even", "odd", "total", "Size", "Kit")
+
+
 @st.composite
 def steps(draw):
-    """One edit of a sound project: a form of one declaration changed, or one moved, left out, or commented."""
+    """One edit of a sound project: a form of one declaration changed, one moved, left out, commented or renamed
+    (everywhere, or where it is declared alone), all turned around, or an import under another name.
+    """
     name, imports, pool = draw(
         st.sampled_from(
             (
@@ -106,16 +112,30 @@ def steps(draw):
     )
     lines = [forms[0] for forms in pool]
     place = draw(st.integers(0, len(pool) - 1))
-    match draw(st.sampled_from(("form", "move", "comment", "drop"))):
+    match draw(st.sampled_from(("form", "form", "move", "comment", "drop", "turn", "rename", "declare", "import"))):
         case "form":
             lines[place] = draw(st.sampled_from(pool[place]))
         case "move":
             lines.insert(draw(st.integers(0, len(lines) - 1)), lines.pop(place))
         case "comment":
-            lines.insert(place, "# a comment\n")
+            lines.insert(place, draw(st.sampled_from(("# a comment\n", "# a comment", "## Of what follows."))))
         case "drop":
             del lines[place]
+        case "turn":
+            lines.reverse()
+        case "rename":
+            return _renamed(draw(st.sampled_from(NAMES)), ALL)
+        case "declare":
+            old = draw(st.sampled_from(NAMES))
+            lines[place] = re.sub(rf"\b{old}\b", f"{old}2", lines[place], count=1)
+        case "import":
+            text = "\n".join((*imports, *lines)) + "\n"
+            return {name: re.sub(r"\bbase\b(?!\.kiln)", "ground", text)}
     return {name: "\n".join((*imports, *lines)) + "\n"}
+
+
+def _renamed(name, files):
+    return {file: re.sub(rf"\b{name}\b", f"{name}2", text) for file, text in files.items()}
 
 
 def _forget():
@@ -131,7 +151,7 @@ def test_histories(states):
         assert run() == uncached()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps(), min_size=1, max_size=4))
 def test_edits_of_a_sound_project(edits):
     write(ALL)

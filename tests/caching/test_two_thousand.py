@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from kiln.interpreter.evaluate.evaluator import Evaluator
 from kiln.interpreter.modules import Loader
-from tests.caching.cached_runs import ROOT, write
+from tests.caching.cached_runs import ROOT, Sources, write
 
 COUNT = 2000
 
@@ -105,3 +106,65 @@ def test_moved_renamed_deleted_added(checked):
     assert sorted(checked(made)) == ["f7", "f8"]
     assert checked({n: text for n, text in made.items() if n != "v998"}) == []
     assert checked({**made, "more": "let more = v1;"}) == ["v998", "more"]
+
+
+# ---- evaluation -------------------------------------------------------------------------------
+
+
+def packages() -> dict[str, str]:
+    """Chains of 40 packages, each with a plain value of its own, and one that needs the ends of all."""
+    made = {
+        "mk": "fn mk(name: Str, deps: List(Out(File))) -> Out(File) = derive({ name, outputs = { out = File },\n"
+        '  exec = fn(o) => { program = "/x", args = ["%{o.out}", ..["%{d}" for d in deps]] } }).out;'
+    }
+    for n in range(COUNT // 2 - 1):
+        made[f"s{n}"] = f'let s{n} = "p{n}";'
+        needs = f"p{n - 1}" if n % 40 else ""
+        made[f"p{n}"] = f"let p{n} = mk(s{n}, [{needs}]);"
+    ends = ", ".join(f"p{n}" for n in (*range(39, COUNT // 2 - 1, 40), COUNT // 2 - 2))
+    made["all"] = f'pub let all: Out(File) = mk("all", [{ends}]);'
+    return made
+
+
+@pytest.fixture
+def computed(cache, monkeypatch):
+    """What is computed of a program whose last run was this one before the edit, and the derivation it comes to."""
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    os.makedirs(os.path.join(cache, "packages"), exist_ok=True)
+    monkeypatch.chdir(os.path.join(cache, "packages"))
+
+    def evaluated(made):
+        write({ROOT: "\n".join(made.values()) + "\n"})
+        program = Loader().load(ROOT)
+        evaluator = Evaluator(program, Sources())
+        targets = evaluator.targets(evaluator.value(program.root, "all"), "all")
+        evaluator.keep()
+        return [let.rpartition("\0")[2] for let in evaluator.computed], targets, dict(evaluator.graph)
+
+    evaluated(packages())
+    return evaluated
+
+
+def test_all_is_computed_at_first(computed, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert len(computed(packages())[0]) == len(packages()) - 1 == COUNT - 1
+    assert computed(packages())[0] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "again"),
+    [
+        ("s500", '"p500"', '"q500"', ["all", "s500", *(f"p{n}" for n in range(500, 520))]),
+        ("s500", '"p500"', '"p" ++ "500"', ["s500"]),
+        ("p517", "[p516]", "[p516, p3]", ["all", "p517", "p518", "p519"]),
+        ("p998", "[p997]", "[]", ["all", "p998"]),
+        ("all", '"all"', '"ALL"', ["all"]),
+        ("s0", "let", "# a comment\n\nlet", []),
+    ],
+)
+def test_an_edit_computes(computed, monkeypatch, name, old, new, again):
+    edited = replaced(packages(), name, old, new)
+    names, *made = computed(edited)
+    assert sorted(names) == sorted(again)
+    monkeypatch.setenv("KILN_NO_CACHE", "1")
+    assert computed(edited)[1:] == tuple(made)
