@@ -29,6 +29,10 @@ def test_message(case: Case) -> None:
     assert not re.search(r"UNAME|KEYLABEL|STR_|_END|HOLE|\$END|QCOLON|commas|__ANON", case.expected)
 
 
+def test_there_are_enough_of_what_newcomers_write() -> None:
+    assert len(read_cases("mistakes-newcomers.txt")) >= 110
+
+
 def test_each_golden_message_has_an_explanation() -> None:
     shown = {code for case in read_cases(*FILES) for code in re.findall(r"error\[(K\d+)\]", case.expected)}
     assert shown - {"K0115"} == set(CODES) - {"K0115"}

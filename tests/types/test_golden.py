@@ -58,5 +58,5 @@ def test_message(case: tuple[Path, int, str, str]) -> None:
 
 def test_there_are_enough() -> None:
     codes = {code for *_, expected in CASES for code in re.findall(r"error\[(K\d+)\]", expected)}
-    assert len(CASES) >= 45
+    assert len(CASES) >= 90
     assert len(codes) >= 35
