@@ -162,11 +162,9 @@ class Source(Buildable):
 
 
 def title(owner: Buildable) -> str:
-    """What messages call it."""
+    """What messages call it: the same before and after it was derived."""
     match owner:
         case Drv(name=name):
-            return f"`{name}`"
-        case Pkg(drv=Drv(name=name)):
             return f"`{name}`"
         case Pkg(label=str(label)):  # one that was restored
             return label

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+from evaluate_cases import evaluator
+
 PROGRAM = """
 import "std/c" as c;
 
@@ -44,3 +46,12 @@ def test_hash_seeds(tmp_path: os.PathLike[str]) -> None:
         found.add(done.stdout)
     assert len(found) == 1
     assert len(found.pop().split()) > 10
+
+
+def test_names_are_shown_the_same_before_and_after_a_package_is_derived(tmp_path: object) -> None:
+    program, module = evaluator(str(tmp_path), PROGRAM + 'pub let one: Text = "%{tool("x").dev}";\n')
+    value = program.value(module, "one")
+    before = program.show(value), program.show(program.value(module, "all"))
+    program.targets(value.parts[0])
+    program.targets(program.value(module, "all"))
+    assert (program.show(value), program.show(program.value(module, "all"))) == before

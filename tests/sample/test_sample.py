@@ -54,7 +54,7 @@ def test_what_it_comes_to(tmp_path: Path) -> None:
     )
     assert image.inputs["curl-8.9.1"] == sample.built("hardened.curl").digest
     assert sample.show("review") == (
-        '<attestation "https://example.org/review/v1" { predicate = { log = <output curl-8.9.1.log/check.txt>, '
+        '<attestation "https://example.org/review/v1" { predicate = { log = <output curl.log/check.txt>, '
         'reviewer = "r1", ticket = "SEC-142" }, signer = <key "release-key">, subjects = [<subject image>] }>'
     )
 
