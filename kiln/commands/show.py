@@ -15,7 +15,7 @@ from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
 from kiln.naming import Named, find, find_made
-from kiln.store.digest import EnvelopeDigest
+from kiln.store.digest import EnvelopeDigest, ObjectId
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,8 +113,15 @@ def _row(named: Named, context: Context) -> dict[str, Any]:
     row["references"] = ", ".join(str(info.path) for item in named.info.references if (info := store.info(item)))
     if named.envelope is not None:
         row["envelope"] = str(named.envelope)
+        row["taken from"] = _sources(named.info.id, context)
         row["signed by"] = _signers(named.envelope, context)
     return row
+
+
+def _sources(object_id: ObjectId, context: Context) -> str:
+    """The caches that an object was taken from; empty for what was built here."""
+    found = {item.source for item in context.store().producers(object_id) if item.source is not None}
+    return ", ".join(f"{source.name} ({source.url})" for source in sorted(found))
 
 
 def _signers(envelope: EnvelopeDigest, context: Context) -> str:

@@ -68,6 +68,7 @@ def test_many_records_at_once_lie_in_one_file_and_outlive_the_index(store: Store
     Store.rebuild_index(f"{place}/store")
     with Store.open(f"{place}/store") as again:
         assert [again.claims_for(claim.resolved) for claim in claims] == [[item] for item in items]
+    os.chmod(f"{place}/store/records/{name}", 0o644)
     with open(f"{place}/store/records/{name}", "r+b") as file:
         file.write(b"\xff")
     [(skipped, why)] = Store.rebuild_index(f"{place}/store").skipped
