@@ -2,7 +2,7 @@
 
     blobs of one batch of objects ──already there?──► rows kept
         small ──by kind and name──► packs of 8 MiB      compressed by a few threads
-        big   ──windows of 8 MiB──► chunks              hashed, looked for, compressed by a few threads
+        big   ──blocks of 8 MiB───► chunks              hashed, looked for, compressed by a few threads
     then the batch's object records ──► packs
 
 What is read is proven: a small blob has its digest, a big one too when its last window has gone through. What is
@@ -16,11 +16,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from blake3 import blake3
 
-from kiln.store.cache.chunking import CHUNKED_FROM, Chunk, chunk_digest, cut_lengths, encode_chunk
+from kiln.store.cache.chunking import CHUNKED_FROM, LARGEST, Chunk, chunk_digest, cut_lengths, encode_chunk
 from kiln.store.cache.objectrecord import BlobPlace, Chunked, Sliced
 from kiln.store.cache.pack import OTHER, TEXT, Pack, PackWriter, Place
 from kiln.store.digest import BlobDigest, Digest, blob_digest
@@ -112,20 +113,22 @@ class Sending:
 
     def _big(self, digest: BlobDigest, source: Source, placed: dict[BlobDigest, BlobPlace]) -> Iterator[File]:
         chunks: list[Chunk] = []
-        waiting: deque[tuple[Future[None], Future[_Window]]] = deque()
+        waiting: deque[tuple[Future[None], Future[_Window], bytearray]] = deque()
+        free: SimpleQueue[bytearray] = SimpleQueue()
         whole = blake3()
 
         def passed() -> Iterator[File]:
-            hashed, window = waiting.popleft()
+            hashed, window, buffer = waiting.popleft()
             hashed.result()
             chunks.extend(window.result().chunks)
+            free.put(buffer)
             for file in window.result().files:
                 yield file
                 failpoint("push:chunk")
 
-        for view, lengths in self._ahead(_windows(source)):
+        for view, lengths, buffer in _cut(self._ahead(_blocks(source, free)), source.size):
             hashed = self._hashing.submit(_update, whole, view)
-            waiting.append((hashed, self._pool.submit(self._window, view, lengths)))
+            waiting.append((hashed, self._pool.submit(self._window, view, lengths), buffer))
             if len(waiting) >= _IN_FLIGHT:
                 yield from passed()
         while waiting:
@@ -164,26 +167,36 @@ def _update(hasher: blake3, view: memoryview) -> None:
     hasher.update(view)
 
 
-def _windows(source: Source) -> Iterator[tuple[memoryview, list[int]]]:
-    """A big file in whole chunks: bytes, and the lengths of the chunks in them. Raises Damaged, StoreError."""
+def _blocks(source: Source, free: SimpleQueue[bytearray]) -> Iterator[tuple[bytearray, int]]:
+    """A big file in buffers: each with `LARGEST` bytes of room, then so many of the file. Raises Damaged, StoreError.
+
+    Buffers are used again: new ones cost as much as reading.
+    """
     with disk_errors("reading an object to push it"):
         fd = os.open(source.path, _OPEN)
         try:
-            carried, offset = b"", 0
-            while offset < source.size:
-                buffer = bytearray(len(carried) + min(WINDOW, source.size - offset))
-                buffer[: len(carried)] = carried
-                _fill_from(fd, memoryview(buffer)[len(carried) :], offset, source)
-                offset += len(buffer) - len(carried)
-                lengths = list(cut_lengths(memoryview(buffer)))
-                view = memoryview(buffer).toreadonly()
-                if offset < source.size:
-                    carried = bytes(view[len(view) - lengths.pop() :])
-                yield view[: sum(lengths)], lengths
-            if os.pread(fd, 1, offset):
+            for offset in range(0, source.size, WINDOW):
+                length = min(WINDOW, source.size - offset)
+                buffer = bytearray(LARGEST + WINDOW) if free.empty() else free.get()
+                _fill_from(fd, memoryview(buffer)[LARGEST : LARGEST + length], offset, source)
+                yield buffer, length
+            if os.pread(fd, 1, source.size):
                 raise _damaged(source)
         finally:
             os.close(fd)
+
+
+def _cut(blocks: Iterator[tuple[bytearray, int]], size: int) -> Iterator[tuple[memoryview, list[int], bytearray]]:
+    """Whole chunks: bytes, lengths, the buffer; what is left of a chunk goes in front of the next block."""
+    carried, done = b"", 0
+    for buffer, length in blocks:
+        start = LARGEST - len(carried)
+        buffer[start:LARGEST] = carried
+        view = memoryview(buffer)[start : LARGEST + length].toreadonly()
+        lengths = list(cut_lengths(view))
+        done += length
+        carried = bytes(view[len(view) - lengths.pop() :]) if done < size else b""
+        yield view[: sum(lengths)], lengths, buffer
 
 
 def _fill_from(fd: int, into: memoryview, offset: int, source: Source) -> None:
