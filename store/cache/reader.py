@@ -61,6 +61,7 @@ _ROUNDS = 3
 _KEPT_ROWS = 96 << 20
 """Unpacked bytes of rows that are kept."""
 _KEPT_RECORDS = 48 << 20
+_KEPT_FRAMES = 16 << 20
 _KEPT_DECODED = 4 << 20
 """Bytes of records that are kept, and how many of them as they were decoded, which takes several times as much."""
 D = TypeVar("D", bound=Digest)
@@ -127,6 +128,8 @@ class CacheReader:
         self._kept = 0
         self._records: dict[ObjectId, bytes | ObjectRecord] = {}
         self._record_bytes = 0
+        self._frames: dict[Frame, bytes] = {}
+        self._frame_bytes = 0
         self._down: CacheError | None = None
         self._told: set[str] = set()
 
@@ -181,7 +184,7 @@ class CacheReader:
             kept = {item: self._records[item] for item in rows if item in self._records}
         raw = [(item, data) for item, data in kept.items() if isinstance(data, bytes)]
         found.update((item, record) for item, record in kept.items() if isinstance(record, ObjectRecord))
-        fetched = self.read({item: row.record for item, row in rows.items() if item not in kept})
+        fetched = self.read({item: row.record for item, row in rows.items() if item not in kept}, keep=True)
         for item, data in itertools.chain(raw, fetched):
             try:
                 found[item] = decode_record(item, data)
@@ -209,8 +212,11 @@ class CacheReader:
                 self.tell(f"{self.name}: the envelope {digest.short} is another; passed over")
         return found
 
-    def read(self, places: Mapping[K, Place]) -> Iterator[tuple[K, bytes]]:
-        """What lies at these places, as its frames come; what can't be had is left out."""
+    def read(self, places: Mapping[K, Place], *, keep: bool = False) -> Iterator[tuple[K, bytes]]:
+        """What lies at these places, as its frames come; what can't be had is left out.
+
+        With `keep`, frames stay at hand: records of a graph that is walked level by level lie side by side.
+        """
         waiting: dict[Frame, list[K]] = {}
         lacking: dict[K, int] = {}
         for name, place in places.items():
@@ -220,14 +226,8 @@ class CacheReader:
                 waiting.setdefault(frame, []).append(name)
         kept: dict[Frame, bytes] = {}
         users = {frame: len(names) for frame, names in waiting.items()}
-        requests = {Request(frame.path, frame.offset, frame.stored): frame for frame in sorted(waiting)}
-        for request, data in self.fetch(requests):
-            frame = requests[request]
-            try:
-                kept[frame] = open_frame(frame, data)
-            except StoreError as error:
-                self.tell(f"{self.name}: {error.message} ({frame.path}); passed over")
-                continue
+        for frame, content in self._opened(sorted(waiting), keep):
+            kept[frame] = content
             for name in waiting[frame]:
                 lacking[name] -= 1
                 if not lacking[name]:
@@ -237,10 +237,39 @@ class CacheReader:
                         if not users[used]:
                             kept.pop(used, None)
 
+    def _opened(self, frames: Iterable[Frame], keep: bool) -> Iterator[tuple[Frame, bytes]]:
+        """The contents of frames, those at hand first; what is missing or wrong is left out."""
+        wanted: dict[Request, Frame] = {}
+        with self._guard:
+            at_hand = {frame: self._frames[frame] for frame in frames if frame in self._frames}
+        yield from at_hand.items()
+        for frame in frames:
+            if frame not in at_hand:
+                wanted[Request(frame.path, frame.offset, frame.stored)] = frame
+        for request, data in self.fetch(wanted):
+            frame = wanted[request]
+            try:
+                content = open_frame(frame, data)
+            except StoreError as error:
+                self.tell(f"{self.name}: {error.message} ({frame.path}); passed over")
+                continue
+            if keep:
+                self._keep_frame(frame, content)
+            yield frame, content
+
+    def _keep_frame(self, frame: Frame, content: bytes) -> None:
+        with self._guard:
+            if self._frame_bytes > _KEPT_FRAMES:
+                self._frames.clear()
+                self._frame_bytes = 0
+            self._frames[frame] = content
+            self._frame_bytes += len(content)
+
     def fetch(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes]]:
         """Many pieces of files, as they come; what is missing or wrong is left out, with a warning once."""
         self._check_up()
-        for request, answer in self.backend.get_many(requests):
+        asked = list(requests)
+        for request, answer in self.backend.get_many(asked) if asked else ():
             if isinstance(answer, CacheError):
                 self._failed(answer)
             else:
