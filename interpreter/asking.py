@@ -16,7 +16,6 @@ from kiln.interpreter.answers import ABSENT, Answer, Target, file_digest, recall
 from kiln.interpreter.derivation import SourceObject, Step
 from kiln.interpreter.ledger import Ledger
 from kiln.interpreter.plan import Plan, take_all
-from kiln.lang.garbage import uncollected
 from kiln.store.digest import DrvDigest
 from kiln.store.store import Store
 
@@ -105,6 +104,8 @@ def ask(
 
     Raises CompileError, EvaluationError.
     """
+    from kiln.lang.garbage import uncollected
+
     asked = Asked()
     with uncollected(keep=True):
         for request in requests:
