@@ -431,6 +431,11 @@ class CacheReader:
             raise error
         self.tell(f"{error.message}; passed over")
 
+    def tell_failure(self, error: CacheError) -> None:
+        """Warn that the cache is given up, once, whoever finds out first."""
+        found = f": {error.found}" if error.found else ""
+        self.tell(f"[{error.code}] {error.message}{found}; going on without {self.name}")
+
     def tell(self, text: str) -> None:
         """Warn of something that is wrong with the cache, once."""
         if text not in self._told:

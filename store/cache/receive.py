@@ -63,6 +63,7 @@ class Receiver:
                 try:
                     self._receive_from(reader, mine)
                 except CacheError as error:
+                    reader.tell_failure(error)
                     self.problems.update(dict.fromkeys(mine, error))
             for item in mine:
                 draft = self._drafts.get(item)
@@ -203,6 +204,7 @@ class Receiver:
 
         with ThreadPoolExecutor(_WORKERS, "kiln-chunk") as workers:
             for request, data in reader.fetch(requests):
+                self._progress(0)  # which may end it
                 room.acquire()
                 waiting.append(workers.submit(work, requests[request], data))
         for future in waiting:

@@ -73,8 +73,7 @@ class Caches:
             if reader not in self._readers:
                 return
             self._readers.remove(reader)
-        found = f": {error.found}" if error.found else ""
-        self._warn(f"{error.message}{found}; going on without it")
+        reader.tell_failure(error)
 
     def each(self, question: Callable[[CacheReader], T]) -> list[tuple[CacheReader, T]]:
         """Every cache's answer, in the user's order; those that fail are dropped."""

@@ -113,6 +113,7 @@ def test_what_came_before_an_interruption_counts(users: Users, place: str) -> No
     with pytest.raises(Exception, match=r"is built|failed"):
         bob.realise(graph, older)
     first = cache.count("c/")
+    assert sum("the cable was pulled" in text for text in bob.warnings) == 1, bob.warnings
     assert os.listdir(f"{bob.store.root}/partial") != []
     cache.fails_after = None
     bob.realise(graph, older)
@@ -184,3 +185,52 @@ def test_files_that_mention_their_own_object_come_back_as_they_were(users: Users
         for name in os.listdir(theirs):
             with open(f"{theirs}/{name}", "rb") as one, open(f"{mine}/{name}", "rb") as two:
                 assert one.read() == two.read(), name
+
+
+def test_objects_of_every_kind_and_files_of_every_mode(users: Users, place: str) -> None:
+    from cache_samples import made, push_all
+
+    from kiln.store.cache.receive import Receiver
+    from tests.store.store_samples import Link, Script, Tree
+
+    alice = users.add(b"m")
+    deep: Tree = {"end": b"here"}
+    for number in range(28):
+        deep = {f"{number:0>120}": deep}
+    trees: dict[str, Tree] = {
+        "file": b"alone",
+        "empty": b"",
+        "script": Script(b"#!/bin/sh\n"),
+        "link": Link("somewhere/else"),
+        "tree": {"a": b"1", "same": b"1", "x": Script(b"1"), "none": b"", "folder": {}, "l": Link("a")},
+        "deep": deep,
+        "middle": {"two-frames": random.Random(1).randbytes(900_000), "again": random.Random(1).randbytes(900_000)},
+    }
+    infos = [made(alice.store, alice.place, name, tree) for name, tree in trees.items()]
+    cache = open_backend(f"{place}/cache", name="team")
+    os.mkdir(f"{place}/cache")
+    push_all(alice.store, cache)
+    bob = users.add(b"b", trusts=[alice.key], caches=[cache])
+    [reader] = bob.opened().readers
+    staged = Receiver(bob.store).receive({info.id: [reader] for info in infos})
+    bob.store.admit(staged)
+    assert [item.meta.info for item in staged] == infos
+    assert bob.store.check(contents=True) == []
+
+
+def test_a_record_that_is_another_objects_is_passed_over(users: Users, place: str) -> None:
+    from cache_samples import made, push_all
+
+    from kiln.store.cache.receive import Receiver
+
+    alice = users.add(b"m")
+    one, two = (made(alice.store, alice.place, name, name.encode()) for name in ("one", "two"))
+    cache = open_backend(f"{place}/cache", name="team")
+    os.mkdir(f"{place}/cache")
+    push_all(alice.store, cache)
+    bob = users.add(b"b", trusts=[alice.key], caches=[cache])
+    [reader] = bob.opened().readers
+    rows = reader.objects([one.id, two.id])
+    assert reader.records({one.id: rows[two.id]}) == {}
+    assert any("is not one" in text for text in bob.warnings)
+    assert Receiver(bob.store).receive({two.id: [reader]}) != []
