@@ -246,17 +246,20 @@ class Values:
         return found
 
     def _of_computed(self, root: LetKey) -> bytes:
+        """In a loop, what was read first: lets may read each other in a long chain, though never in a circle."""
         stack = [root]
+        begun: set[LetKey] = set()
         while stack:
             let = stack[-1]
-            waits = [read for read in self._reads.get(let, ()) if read not in self._identities]
             if let in self._identities:
                 stack.pop()
-            elif waits and not all(read in stack for read in waits):
-                stack.extend([read for read in waits if read not in stack])
-            else:
+            elif let in begun:
                 self._identities[let] = self._made_identity(let)
                 stack.pop()
+            else:
+                begun.add(let)
+                reads = self._reads.get(let, ())
+                stack.extend([read for read in reads if read not in self._identities and read not in begun])
         return self._identities[root]
 
     def _made_identity(self, let: LetKey) -> bytes:
@@ -274,6 +277,8 @@ class Values:
 
     def keep(self, graph: Graph) -> None:
         """Keep what was computed; `graph` has every step that was found out."""
+        if not self._values:
+            return
         modules: dict[ModuleId, dict[str, Entry]] = {}
         homes: dict[int, list[tuple[LetKey, int]]] = {}
         packed: dict[LetKey, tuple[object, list[Buildable]]] = {}

@@ -168,3 +168,22 @@ def test_an_edit_computes(computed, monkeypatch, name, old, new, again):
     assert sorted(names) == sorted(again)
     monkeypatch.setenv("KILN_NO_CACHE", "1")
     assert computed(edited)[1:] == tuple(made)
+
+
+def test_a_long_chain(tmp_path, monkeypatch):
+    """Looking through what was read takes a loop, whichever end of the chain was edited."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def last(first):
+        lines = [f"let v{n} = v{n - 1} + 1;" for n in range(1, 5000)]
+        write({ROOT: "\n".join([f"let v0 = {first};", *lines]) + "\n"})
+        program = Loader().load(ROOT)
+        evaluator = Evaluator(program, Sources())
+        value = evaluator.value(program.root, "v4999")
+        evaluator.keep()
+        return value, len(evaluator.computed)
+
+    assert [last(first) for first in ("1", "1", "0 + 1", "2", "2")] == [
+        (5000, 5000), (5000, 0), (5000, 1), (5001, 5000), (5001, 0),
+    ]  # fmt: skip
