@@ -9,6 +9,7 @@ into an EvaluationError.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import difflib
 import itertools
@@ -90,10 +91,11 @@ class Evaluator:
         self._resolver = Resolver(self._host, self._place_of, self._values)
 
     def keep(self) -> None:
-        """Keep what lets came to, for the next time."""
+        """Keep what lets came to, for the next time; nothing, where there is no room for it."""
         values = self._values
         if values is not None:
-            self._run(lambda: values.keep(self.graph))
+            with contextlib.suppress(RecursionError, MemoryError):
+                run_deep(lambda: values.keep(self.graph))
 
     @property
     def computed(self) -> Sequence[str]:
