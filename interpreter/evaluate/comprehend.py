@@ -17,7 +17,18 @@ from kiln.interpreter.evaluate.emit import BLOCKS, DEEP, local
 from kiln.interpreter.evaluate.patterns import matching
 from kiln.interpreter.evaluate.walk import makes_closures
 from kiln.interpreter.imports import PRELUDE
-from kiln.lang.core import Absent, BindPattern, Call, Comprehend, ForClause, Function, Local, SpreadItem, WhenClause
+from kiln.lang.core import (
+    Absent,
+    BindPattern,
+    Call,
+    Comprehend,
+    Expr,
+    ForClause,
+    Function,
+    Local,
+    SpreadItem,
+    WhenClause,
+)
 
 if TYPE_CHECKING:
     from kiln.interpreter.evaluate.compile import Compiler
@@ -59,7 +70,7 @@ def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:
         _clause(self, e, place + 1, made)
         self.out.close()
         return
-    source = self.small(clause.source)
+    source = _source(self, clause.source)
     at = clause.source.at
 
     def rest() -> None:
@@ -80,6 +91,13 @@ def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:
     self.out.close_loop()
 
 
+def _source(self: Compiler, e: Expr) -> str:
+    """Python for what a loop goes through; the numbers of a range need not be there at once."""
+    if isinstance(e, Call) and e.fn.module == PRELUDE and e.fn.name == "range" and not isinstance(e.args[0], Absent):
+        return f"_range({self.small(e.args[0])})"
+    return self.small(e)
+
+
 def _round(self: Compiler, clause: ForClause, item: str, rest: Callable[[], None]) -> None:
     """The body of a loop: items that don't match the pattern are passed over."""
     found = matching(clause.pattern, item, self)
@@ -97,7 +115,7 @@ def _add(self: Compiler, e: Comprehend, made: str) -> None:
     if isinstance(e.item, SpreadItem):
         self.out.line(f"{made}.extend({self.small(e.item.expr)})", e.item.at)
     elif e.key is None:
-        self.out.line(f"{made}.append({self.small(e.item)})", e.item.at)
+        self.out.line(f"{made}.append({self.code(e.item)})", e.item.at)
     else:
         key, item = self.small(e.key), self.small(e.item)
         self.out.line(f"_put({made}, {key}, {item})", e.key.at)

@@ -95,7 +95,7 @@ def quoted(value: str | Text | OutValue, rule: shell.Quote) -> str | Text | OutV
 
 HELPERS: Final[dict[str, Any]] = {
     "_ABSENT": Absent(),
-    "_type": type, "_len": len, "_tuple": tuple, "_str": str, "_int": int,
+    "_type": type, "_len": len, "_tuple": tuple, "_str": str, "_int": int, "_range": range,
     "_equal": equal, "_text": text_of, "_spread": spread, "_member": member,
     "_new_set": new_set, "_overlay": overlay, "_rederive": rederive, "_put": put,
     "_product": product,
