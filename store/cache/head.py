@@ -24,7 +24,7 @@ import re
 from typing import NamedTuple
 
 from kiln.store.cache.framing import SegmentDigest
-from kiln.store.cache.segment import MAX_FOOTER, MAX_SEGMENT, TAIL, Segment, segment_path
+from kiln.store.cache.segment import MAX_FOOTER, MAX_SEGMENT, TAIL, Segment, decode_index, segment_path
 from kiln.store.digest import BlobDigest, Digest, blob_digest
 from kiln.store.errors import BadEnvelope, StoreError
 from kiln.store.provenance import dsse
@@ -60,8 +60,9 @@ class SegmentEntry(NamedTuple):
         return self.size - TAIL - self.footer_size
 
     @classmethod
-    def of(cls, segment: Segment, rows: int) -> SegmentEntry:
+    def of(cls, segment: Segment) -> SegmentEntry:
         footer = segment.footer
+        rows = decode_index(footer).rows
         return cls(segment.digest, len(segment.data), len(footer), blob_digest(footer), rows)
 
 

@@ -48,7 +48,7 @@ from kiln.store.cache.rows import (
     encode_target,
     key,
 )
-from kiln.store.cache.segment import write_segment
+from kiln.store.cache.segment import write_segments
 from kiln.store.cache.selection import Selection, Target
 from kiln.store.cache.sending import File, Sending, Source, sources_of
 from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, merge_into
@@ -337,15 +337,14 @@ class _Push:
 
     def _publish(self) -> None:
         """The segment, then the head."""
-        added = None
-        if self._rows:
-            segment = write_segment(self._rows)
-            added = SegmentEntry.of(segment, len(self._rows))
-            self._send([(segment.path, segment.data)])
-            failpoint("push:segment")
+        segments = write_segments(self._rows)
+        self._send((segment.path, segment.data) for segment in segments)
+        failpoint("push:segment")
         if self._options.dry_run:
             return
-        self._upstream.commit(self._identity, Update(added), self._now, self._options.lifetime)
+        self._upstream.commit(
+            self._identity, Update(tuple(map(SegmentEntry.of, segments))), self._now, self._options.lifetime
+        )
         failpoint("push:head")
 
 

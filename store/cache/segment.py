@@ -53,6 +53,8 @@ TARGET = 64 * 1024
 MAX_FRAME = MAX_VALUE + TARGET
 MAX_FOOTER = 16 << 20
 MAX_SEGMENT = 1 << 32
+FULL = 24 << 20
+"""Bytes of rows in a segment: what is larger becomes several."""
 _MAX_ROWS = 1 << 20
 ReadRanges = Callable[[Sequence[tuple[int, int]]], Sequence[bytes]]
 """Reads (offset, length) of one segment's file, in the order given."""
@@ -107,6 +109,19 @@ class Segment(NamedTuple):
 def segment_path(digest: SegmentDigest) -> str:
     text = digest.hex()
     return f"x/{text[:2]}/{text}"
+
+
+def write_segments(rows: Mapping[bytes, bytes], limit: int | None = None) -> list[Segment]:
+    """The segments of these rows: one, unless that would be larger than `limit` (by default `FULL`)."""
+    parts: list[dict[bytes, bytes]] = []
+    size = 0
+    for name in sorted(rows):
+        size += KEY_BYTES + len(rows[name])
+        if not parts or size > (FULL if limit is None else limit):
+            parts.append({})
+            size = KEY_BYTES + len(rows[name])
+        parts[-1][name] = rows[name]
+    return list(map(write_segment, parts))
 
 
 def write_segment(rows: Mapping[bytes, bytes]) -> Segment:

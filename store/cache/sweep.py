@@ -45,7 +45,7 @@ from kiln.store.cache.rows import (
     decode_resolutions,
     decode_target,
 )
-from kiln.store.cache.segment import write_segment
+from kiln.store.cache.segment import write_segments
 from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, all_rows, lied, merged_rows
 from kiln.store.digest import BlobDigest, DrvDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import StoreError
@@ -123,12 +123,10 @@ def retain(
     left = _rows_of(rows, {item: targets[item] for item in kept}, upstream.backend)
     done.rows_after = len(left)
     if not dry_run:
-        added = None
-        if left:
-            segment = write_segment(left)
-            upstream.backend.put_many([(segment.path, segment.data)])
-            added = SegmentEntry.of(segment, len(left))
-        replaced = tuple(item for item in own.segments if item != added)
+        segments = write_segments(left)
+        upstream.backend.put_many((segment.path, segment.data) for segment in segments)
+        added = tuple(map(SegmentEntry.of, segments))
+        replaced = tuple(item for item in own.segments if item not in added)
         upstream.commit(identity, Update(added, replaced), now, lifetime)
     return done
 

@@ -174,7 +174,9 @@ class Upstream:
         for attempt in range(TRIES):
             now_there = read_head(self.backend, key, self.card.name)
             if self._anew and now_there is not None:
-                update = update._replace(replaced=tuple(item for item in now_there.segments if item != update.added))
+                update = update._replace(
+                    replaced=tuple(item for item in now_there.segments if item not in update.added)
+                )
             head = update.apply(now_there, self.card.name, now, lifetime)
             try:
                 self.backend.put(head_path(key.keyid), sign_head(head, identity.signer), replace=True)
@@ -190,9 +192,9 @@ class Upstream:
 
 
 class Update(NamedTuple):
-    """What is to change in a head: a segment more, and those that it stands for from now on."""
+    """What is to change in a head: segments more, and those that they stand for from now on."""
 
-    added: SegmentEntry | None
+    added: tuple[SegmentEntry, ...] = ()
     replaced: tuple[SegmentEntry, ...] = ()
 
     def apply(self, head: Head | None, cache: str, now: int, lifetime: int) -> Head:
@@ -202,10 +204,12 @@ class Update(NamedTuple):
         segments = () if head is None else head.segments
         if not set(self.replaced) <= set(segments):
             raise Conflict("another process of this uploader merged the same tables meanwhile", help="push once more")
-        kept = [item for item in segments if item not in self.replaced and item != self.added]
-        if self.added is not None:
-            newer = segments.index(self.replaced[0]) if self.replaced else 0
-            kept.insert(sum(item not in self.replaced for item in segments[:newer]), self.added)
+        newer = segments.index(self.replaced[0]) if self.replaced else 0
+        before, behind = (
+            [item for item in part if item not in self.replaced and item not in self.added]
+            for part in (segments[:newer], segments[newer:])
+        )
+        kept = [*before, *self.added, *behind]
         if len(kept) > MAX_SEGMENTS:
             raise StoreError(
                 "a head with too many segments", expected=f"at most {MAX_SEGMENTS}", found=str(len(kept))
@@ -218,7 +222,7 @@ class Update(NamedTuple):
         return Head(cache, version, now, now + lifetime, tuple(kept), again[:MAX_RETIRED])
 
     def is_in(self, head: Head) -> bool:
-        return self.added is None or self.added in head.segments
+        return set(self.added) <= set(head.segments)
 
 
 def read_card(backend: Backend) -> Card | None:

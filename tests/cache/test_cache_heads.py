@@ -26,7 +26,7 @@ WHEN = "2026-11-21T08:30:00Z"
 
 
 def entry(text: str) -> head.SegmentEntry:
-    return head.SegmentEntry.of(segment.write_segment({b"O" + digest(text): b"value"}), 1)
+    return head.SegmentEntry.of(segment.write_segment({b"O" + digest(text): b"value"}))
 
 
 def a_head(**change: object) -> head.Head:
@@ -112,16 +112,16 @@ def test_a_head_beyond_its_limits_is_refused():
 
 def test_an_update_keeps_the_order_of_segments():
     a, b, c, merged, new = (entry(text) for text in ("a", "b", "c", "merged", "new"))
-    first = Update(a).apply(None, "team", NOW, 10)
+    first = Update((a,)).apply(None, "team", NOW, 10)
     assert (first.version, first.segments, first.expires) == (1, (a,), NOW + 10)
-    grown = Update(new).apply(a_head(segments=(a, b, c), retired=()), "team", NOW, 10)
+    grown = Update((new,)).apply(a_head(segments=(a, b, c), retired=()), "team", NOW, 10)
     assert grown.segments == (new, a, b, c) and grown.version == 8
-    smaller = Update(merged, (a, b)).apply(grown, "team", NOW, 10)
+    smaller = Update((merged,), (a, b)).apply(grown, "team", NOW, 10)
     assert smaller.segments == (new, merged, c)
     assert smaller.retired == (head.Retired(a, NOW), head.Retired(b, NOW))
     with pytest.raises(StoreError, match="merged"):
-        Update(merged, (a, b)).apply(smaller, "team", NOW, 10)
-    later = Update(a).apply(smaller, "team", NOW + head.RETIRED_FOR + 1, 10)
+        Update((merged,), (a, b)).apply(smaller, "team", NOW, 10)
+    later = Update((a,)).apply(smaller, "team", NOW + head.RETIRED_FOR + 1, 10)
     assert later.segments == (a, new, merged, c) and later.retired == ()
 
 

@@ -157,3 +157,15 @@ def test_a_cache_that_lost_files_is_mended_by_a_push_anew(store: Store, place: s
     for info in infos:
         show(folder).check(info.id)
     assert push_all(store, folder).nothing
+
+
+def test_a_large_index_is_several_segments(
+    store: Store, place: str, folder: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kiln.store.cache.segment.FULL", 4_000)
+    infos = [made(store, place, f"thing-{n}", b"%d" % n) for n in range(12)]
+    push_all(store, folder)
+    assert len(show(folder).head.segments) > 2
+    for info in infos:
+        show(folder).check(info.id)
+    assert push_all(store, folder).nothing

@@ -267,3 +267,15 @@ def test_two_rows_of_one_key_become_one():
     assert rows.decode_object(rows.merge_values(rows.OBJECTS, second, first, OBJECT)) == rows.ObjectRow(
         1, PLACE[:1], (RESOLVED,)
     )
+
+
+def test_many_rows_become_several_segments():
+    table = {name(n): os.urandom(1000) for n in range(100)}
+    found: dict[bytes, bytes] = {}
+    parts = segment.write_segments(table, 10_000)
+    assert 10 <= len(parts) <= 12
+    for part in parts:
+        found.update(segment.read_segment(part.digest, part.data)[1])
+    assert found == table
+    assert segment.write_segments(table) == [segment.write_segment(table)]
+    assert segment.write_segments({}) == []

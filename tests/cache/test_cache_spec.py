@@ -67,7 +67,7 @@ def made_example() -> dict[str, str]:
     }
     made = segment.write_segment(table)
     index = segment.decode_index(made.footer)
-    said = head.Head("team", 1, MADE, MADE + LIFETIME, (head.SegmentEntry.of(made, len(table)),))
+    said = head.Head("team", 1, MADE, MADE + LIFETIME, (head.SegmentEntry.of(made),))
     uploader = card.sign_uploader(card.Uploader("team", KEY.public_key, "ci", MADE), KEY)
     return {
         blobs.path: hexdump(blobs.data),

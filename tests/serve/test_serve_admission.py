@@ -232,7 +232,7 @@ def test_rows_that_a_trusted_uploader_made_up(upload: Upload, cache: Path, table
     (upload.folder / forged.path).parent.mkdir(exist_ok=True)
     (upload.folder / forged.path).write_bytes(forged.data)
     os.chmod(upload.folder / upload.head, 0o644)
-    named = head._replace(segments=(SegmentEntry.of(forged, len(rows)),))
+    named = head._replace(segments=(SegmentEntry.of(forged),))
     (upload.folder / upload.head).write_bytes(sign_head(named, upload.signer))
     with pytest.raises(Refused):
         admit(upload, cache)
