@@ -11,6 +11,7 @@ file is locked while a process works on it; another that wants the same blob tak
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import time
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ AGE = 7 * 86400.0
 _RESUMED_FROM = 8 << 20
 """Blobs of fewer bytes are begun again."""
 _RUN = 16 << 20
+_WINDOW = 32 << 20
+"""Bytes that are mapped at a time: all of them count as memory of the process."""
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -115,9 +118,12 @@ class BigBlob:
             self._drop_journal(remove=False)
 
     def _hash(self) -> BlobDigest:
-        """Of the whole file, mapped: nobody else can shorten it, and what is not written yet reads as zeros."""
-        threads = blake3.AUTO if self.size >= MANY_THREADS else 1
-        return BlobDigest(blake3(max_threads=threads).update_mmap(self.path).digest())
+        """Of the whole file, mapped window by window: nobody else can shorten it, and holes read as zeros."""
+        hasher = blake3(max_threads=blake3.AUTO) if self.size >= MANY_THREADS else blake3()
+        for offset in range(0, self.size, _WINDOW):
+            with mmap.mmap(self._fd, min(_WINDOW, self.size - offset), prot=mmap.PROT_READ, offset=offset) as window:
+                hasher.update(window)
+        return BlobDigest(hasher.digest())
 
     def _is_there(self, chunk: Chunk) -> bool:
         return all(
