@@ -5,7 +5,7 @@
     modules   a module's text and its imports' interfaces  ──►  what checking made of it
               declarations, meanings: the same by declaration, where the text has changed
     code      Python that was generated                    ──►  CPython's code object
-    values    a let's code, and the lets that it read      ──►  what it came to
+    values    a let's code, and the lets that it read      ──►  what it came to (owners: the packages in it)
               closures: what a let's code is
 
 An entry holds only for all that it was made from, Kiln's own code among it; failures are not kept.

@@ -23,7 +23,7 @@ from kiln.interpreter.evaluate.packages import Buildable, Drv, Fetch, Pkg, Selec
 from kiln.store.digest import DrvDigest
 
 if TYPE_CHECKING:
-    from kiln.interpreter.caching.values import Cone, DrvRecord
+    from kiln.interpreter.caching.owners import Cone, DrvRecord
     from kiln.interpreter.evaluate.values import Record
 
 
