@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kiln.interpreter.derivation import DrvOutput
 from kiln.interpreter.judging import Admitted, Realisation
@@ -24,11 +24,12 @@ from kiln.interpreter.reach import Reach
 from kiln.store.cache.receive import Receiver
 from kiln.store.cache.several import Caches
 from kiln.store.commit import Staged
-from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
+from kiln.store.digest import DrvDigest, ObjectId
 from kiln.store.records import Resolution
 from kiln.store.store import Store
 from kiln.store.tables import Source, Witnessed
 
+T = TypeVar("T")
 BATCH_BYTES = 64 << 20
 BATCH_OBJECTS = 512
 
@@ -121,17 +122,12 @@ class Delivery:
             batch.objects.append(item)
             batch.size += sizes[item]
             self._batch_of[item] = len(self._batches) - 1
-        threading.Thread(target=self._judge, args=(list(wanted),), daemon=True).start()
+        # Signatures under what comes along are checked while bytes come; the first commit waits for it.
+        members = list(wanted)
+        self._admitted = _aside(lambda: self._judged(members))
         for taking in self._takings:
             at = max((self._batch_of.get(item, 0) for item in taking.objects), default=0)
             self._batches[at].takings.append(taking)
-
-    def _judge(self, wanted: Sequence[ObjectId]) -> None:
-        """Signatures under what comes along are checked while bytes come; the first commit waits for it."""
-        try:
-            self._admitted.set_result(self._judged(wanted))
-        except BaseException as error:
-            self._admitted.set_exception(error)
 
     def _wanted(self) -> dict[ObjectId, None]:
         wanted: dict[ObjectId, None] = {}
@@ -166,18 +162,21 @@ class Delivery:
         batch.began = time.monotonic()
         for taking in batch.takings:
             self._started(taking)
+        envelopes = self._fetch_envelopes(batch)
         batch.receiver = Receiver(self._store, self._counter(batch))
         batch.staged = batch.receiver.receive(self._reach.holders(batch.objects))
+        batch.envelopes = envelopes.result()
+
+    def _fetch_envelopes(self, batch: _Batch) -> Future[list[bytes]]:
+        """Those about what is taken, on their way beside the objects."""
         digests = {
             offer.record.envelope
             for taking in batch.takings
             for item in taking.outputs.values()
             for offer in item.witnesses
         }
-        batch.envelopes = list(self._caches.envelopes(self._unknown(digests)).values())
-
-    def _unknown(self, digests: Iterable[EnvelopeDigest]) -> list[EnvelopeDigest]:
-        return [digest for digest in digests if not self._store.has_envelope(digest)]
+        wanted = [digest for digest in digests if not self._store.has_envelope(digest)]
+        return _aside(lambda: list(self._caches.envelopes(wanted).values()) if wanted else [])
 
     def _counter(self, batch: _Batch) -> Callable[[int], None]:
         """Tells of a batch's bytes under the name of what it is fetched for, the last of its takings."""
@@ -260,6 +259,20 @@ class Delivery:
             names.update(dict.fromkeys(offer.cache for offer in item.witnesses if offer.cache is not None))
         paths = tuple(str(item.made.path) for item in taking.outputs.values())
         return Done(taking, tuple(names), paths, time.monotonic() - batch.began)
+
+
+def _aside(work: Callable[[], T]) -> Future[T]:
+    """What `work` comes to, on a thread of its own."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _in_order(wanted: Iterable[ObjectId], references: Mapping[ObjectId, tuple[ObjectId, ...]]) -> Iterable[ObjectId]:

@@ -55,7 +55,9 @@ from kiln.store.provenance.trust import Policy
 from kiln.store.records import Resolution
 
 _WHOLE_SEGMENT = 256 << 10
-"""A segment of at most so many bytes is asked for whole: its footer alone would cost a round trip more."""
+_WHOLE_INDEX = 4 << 20
+"""A segment of at most so many bytes is asked for whole, and so are all of them if they have no more together: parts
+cost a round trip each."""
 _WHOLE_TABLE = 16 << 20
 _ROUNDS = 3
 _KEPT_ROWS = 96 << 20
@@ -349,7 +351,8 @@ class CacheReader:
 
     def _open_segments(self, heads: Iterable[Head]) -> list[_Table]:
         entries = list(dict.fromkeys(entry for head in heads for entry in head.segments))
-        requests = {_opening(entry): entry for entry in entries}
+        limit = _WHOLE_INDEX if sum(entry.size for entry in entries) <= _WHOLE_INDEX else _WHOLE_SEGMENT
+        requests = {_opening(entry, limit): entry for entry in entries}
         tables: dict[SegmentEntry, _Table] = {}
         for request, answer in self.backend.get_many(requests):
             entry = requests[request]
@@ -358,7 +361,7 @@ class CacheReader:
             try:
                 if isinstance(answer, CacheError):
                     raise answer
-                tables[entry] = _open_table(entry, answer)
+                tables[entry] = _open_table(entry, answer, whole=request.offset is None)
             except StoreError as error:
                 self.tell(f"{self.name}: a part of its index can't be used: {error.message} ({entry.path})")
         return [tables[entry] for entry in entries if entry in tables]
@@ -443,15 +446,15 @@ class CacheReader:
             self._warn(text)
 
 
-def _opening(entry: SegmentEntry) -> Request:
-    if entry.size <= _WHOLE_SEGMENT:
+def _opening(entry: SegmentEntry, limit: int) -> Request:
+    if entry.size <= limit:
         return Request(entry.path, None, entry.size)
     return Request(entry.path, entry.footer_offset, entry.footer_size)
 
 
-def _open_table(entry: SegmentEntry, data: bytes) -> _Table:
+def _open_table(entry: SegmentEntry, data: bytes, *, whole: bool) -> _Table:
     """Raises Damaged."""
-    if entry.size <= _WHOLE_SEGMENT:
+    if whole:
         index, rows = read_segment(entry.digest, data)
         part = _Table(entry, index, {})
         names = iter(rows.items())
