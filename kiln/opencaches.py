@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kiln.store.cache.reader import Believed, CacheReader
+from kiln.store.cache.believed import Believed
+from kiln.store.cache.reader import CacheReader
 from kiln.store.cache.seen import Memory
 from kiln.store.cache.settings import Setting, Settings, check_address, name_of, open_setting
 from kiln.store.cache.several import Caches

@@ -20,9 +20,10 @@ from kiln.context import Context
 from kiln.exits import Exit
 from kiln.naming import find_made
 from kiln.store.cache.backend import Backend
+from kiln.store.cache.believed import Believed
 from kiln.store.cache.errors import CacheError
 from kiln.store.cache.push import Options, push
-from kiln.store.cache.reader import Believed, CacheReader
+from kiln.store.cache.reader import CacheReader
 from kiln.store.cache.selection import Selection, Wanted, select_targets
 from kiln.store.cache.settings import Setting, open_setting
 from kiln.store.digest import ObjectId

@@ -22,8 +22,9 @@ from kiln.context import Context
 from kiln.exits import Exit
 from kiln.naming import Named, find
 from kiln.problems import Problem, problem_json, show_problem
+from kiln.store.cache.believed import Believed
 from kiln.store.cache.errors import CacheError
-from kiln.store.cache.reader import Believed, CacheReader
+from kiln.store.cache.reader import CacheReader
 from kiln.store.cache.settings import Setting, open_setting
 from kiln.store.digest import DrvDigest, ResolvedDigest
 from kiln.store.errors import BadSignature, StoreError

@@ -24,6 +24,7 @@ from typing import NamedTuple, TypeVar
 import msgpack
 
 from kiln.store.cache.backend import Backend, Request
+from kiln.store.cache.believed import Believed
 from kiln.store.cache.card import CARD_PATH, MAX_CARD, Card, decode_card
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing
 from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head
@@ -44,14 +45,10 @@ from kiln.store.cache.rows import (
     decode_resolutions,
     decode_target,
 )
-from kiln.store.cache.seen import Memory, SeenHead
 from kiln.store.cache.segment import SegmentFrame, SegmentIndex, decode_index, open_rows, read_segment
 from kiln.store.digest import Digest, DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest, blob_digest
 from kiln.store.errors import Damaged, StoreError
-from kiln.store.provenance.errors import BadSuccession
-from kiln.store.provenance.fields import format_time
 from kiln.store.provenance.keys import PublicKey
-from kiln.store.provenance.trust import Policy
 from kiln.store.records import Resolution
 
 _WHOLE_SEGMENT = 256 << 10
@@ -69,38 +66,6 @@ _KEPT_DECODED = 4 << 20
 D = TypeVar("D", bound=Digest)
 V = TypeVar("V")
 K = TypeVar("K")
-
-
-class Believed:
-    """Whose word counts while a command runs: the policy, as caches' cards change it, and what was seen of caches."""
-
-    def __init__(self, policy: Policy, memory: Memory | None = None) -> None:
-        self.memory = memory or Memory.none()
-        self._policy = policy  # guarded by _guard
-        self._guard = threading.Lock()
-
-    @property
-    def policy(self) -> Policy:
-        with self._guard:
-            return self._policy
-
-    def learn(self, card: Card) -> list[BadSuccession]:
-        """Take in rotations and revocations of keys that count; those that were refused."""
-        with self._guard:
-            self._policy, refused = self.memory.learn(self._policy, card.rotations, card.revocations)
-            return refused
-
-    def check(self, name: str, url: str, key: PublicKey, head: Head, data: bytes) -> None:
-        """That a head is no rollback, freeze or fork; it is remembered. Raises CacheError."""
-        digest = blob_digest(data).hex()
-        with self._guard:
-            self.memory.check_head(name, url, key, version=head.version, digest=digest, expires=head.expires)
-            self.memory.note_head(url, key.keyid, SeenHead(head.version, digest, format_time(head.made)))
-
-    def save(self) -> None:
-        """Keep what was seen. Raises OSError, StoreError."""
-        with self._guard:
-            self.memory.save()
 
 
 class _Table(NamedTuple):

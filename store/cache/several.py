@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from kiln.store.cache.believed import Believed
 from kiln.store.cache.errors import CacheError
-from kiln.store.cache.reader import Believed, CacheReader
+from kiln.store.cache.reader import CacheReader
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import StoreError
 from kiln.store.info import ObjectInfo

@@ -30,8 +30,9 @@ from kiln.interpreter.making import Made, Making
 from kiln.interpreter.plan import Plan
 from kiln.interpreter.workshop import Workshop
 from kiln.store.cache.backend import Backend
+from kiln.store.cache.believed import Believed
 from kiln.store.cache.push import push
-from kiln.store.cache.reader import Believed, CacheReader
+from kiln.store.cache.reader import CacheReader
 from kiln.store.cache.seen import Memory
 from kiln.store.cache.selection import Wanted, select_all, select_targets
 from kiln.store.cache.several import Caches

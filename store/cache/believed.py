@@ -1,0 +1,46 @@
+"""Whose word counts while a command runs: the policy, what cards of caches change in it, what was seen of heads."""
+
+from __future__ import annotations
+
+import threading
+
+from kiln.store.cache.card import Card
+from kiln.store.cache.head import Head
+from kiln.store.cache.seen import Memory, SeenHead
+from kiln.store.digest import blob_digest
+from kiln.store.provenance.errors import BadSuccession
+from kiln.store.provenance.fields import format_time
+from kiln.store.provenance.keys import PublicKey
+from kiln.store.provenance.trust import Policy
+
+
+class Believed:
+    """Whose word counts while a command runs: the policy, as caches' cards change it, and what was seen of caches."""
+
+    def __init__(self, policy: Policy, memory: Memory | None = None) -> None:
+        self.memory = memory or Memory.none()
+        self._policy = policy  # guarded by _guard
+        self._guard = threading.Lock()
+
+    @property
+    def policy(self) -> Policy:
+        with self._guard:
+            return self._policy
+
+    def learn(self, card: Card) -> list[BadSuccession]:
+        """Take in rotations and revocations of keys that count; those that were refused."""
+        with self._guard:
+            self._policy, refused = self.memory.learn(self._policy, card.rotations, card.revocations)
+            return refused
+
+    def check(self, name: str, url: str, key: PublicKey, head: Head, data: bytes) -> None:
+        """That a head is no rollback, freeze or fork; it is remembered. Raises CacheError."""
+        digest = blob_digest(data).hex()
+        with self._guard:
+            self.memory.check_head(name, url, key, version=head.version, digest=digest, expires=head.expires)
+            self.memory.note_head(url, key.keyid, SeenHead(head.version, digest, format_time(head.made)))
+
+    def save(self) -> None:
+        """Keep what was seen. Raises OSError, StoreError."""
+        with self._guard:
+            self.memory.save()
