@@ -60,7 +60,8 @@ class Lookup(Opened):
                 order_into(ordered, start, lambda item: _require(txn, item))
             return list(ordered.values())
 
-        return self._index.view(body)
+        with no_cycles():
+            return self._index.view(body)
 
     def referrers(self, object_id: ObjectId) -> list[ObjectId]:
         """The objects that refer to this one directly."""
