@@ -35,7 +35,8 @@ class MountPoints:
             self._made += lent is None
             path = lent or f"{self._folder}/{self._made}"
         if lent is None:
-            os.mkdir(path, 0o755)
+            os.mkdir(path)
+            os.chmod(path, 0o755)
             if owner is not None:
                 os.chown(path, *owner)
         for base in os.listdir(path):

@@ -71,8 +71,7 @@ def run_sandbox(
     sandbox can't be made; a builder that fails or runs into a limit is a result.
     """
     owner = (identity.uid, identity.gid) if identity.as_root else None
-    if owner is not None:
-        _hand_over(spec, owner)
+    _hand_over(spec, owner)
     if mount_points is None or (engine is not None and not engine.lends_mount_points):
         following = _follow(spec, identity, log, engine)
         return following.result(collect(spec, spec.out_dir))
@@ -121,10 +120,13 @@ def _follow_in(
     return following
 
 
-def _hand_over(spec: SandboxSpec, owner: tuple[int, int]) -> None:
-    for folder in (spec.build_dir, spec.out_dir, spec.tmp_dir):
+def _hand_over(spec: SandboxSpec, owner: tuple[int, int] | None) -> None:
+    """The folders that a builder sees: its own, and of the same mode whatever umask they were made under."""
+    for folder, mode in ((spec.build_dir, 0o755), (spec.out_dir, 0o755), (spec.tmp_dir, 0o1777)):
         if folder is not None:
-            os.chown(folder, *owner)
+            os.chmod(folder, mode)
+            if owner is not None:
+                os.chown(folder, *owner)
 
 
 class _Following:
