@@ -11,9 +11,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0451": (
         "a build reached a limit",
-        "A builder may run for a time, be silent for a time, and write so much log. The limits are part of the "
-        "recipe (`limits = { time = 7200 }`, in seconds) and not of the derivation's digest: raising one rebuilds "
-        "nothing.",
+        "A builder may run and be silent for a time, and use so much log, memory, disk and processes. The limits are in "
+        "its recipe (`limits = { time = 7200 }`, in seconds; sizes in bytes), outside the derivation's digest: raising "
+        "one rebuilds nothing.",
     ),
     "K0452": (
         "a build made no output",

@@ -26,7 +26,8 @@ class Finding(NamedTuple):
 def check_machine(root: str = "/", uid: int | None = None) -> list[Finding]:
     """What stands in a sandbox's way here; `root` is where /proc is looked for, `uid` who asks (this process)."""
     user = os.geteuid() if uid is None else uid
-    findings = [_architecture(), check_kernel(os.uname().release), _kinds(root), _limit(root), _filtered(root), _masked_proc(root)]
+    findings = [_architecture(), check_kernel(os.uname().release), _kinds(root)]
+    findings += [_limit(root), _filtered(root), _masked_proc(root)]
     if user != 0 or is_lone_root(root):
         findings += [_debian_switch(root), _apparmor(root)]
     return [finding for finding in findings if finding is not None]
