@@ -11,8 +11,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "K0451": (
         "a build reached a limit",
-        "A builder may run and be silent for a time, and use so much log, memory, disk and processes. The limits are in "
-        "its recipe (`limits = { time = 7200 }`, in seconds; sizes in bytes), outside the derivation's digest: raising "
+        "A builder may run and be silent for a time, and use so much log, memory, disk and processes. Its recipe "
+        "sets them (`limits = { time = 7200 }`, seconds; sizes in bytes) outside the derivation's digest: to raise "
         "one rebuilds nothing.",
     ),
     "K0452": (

@@ -209,9 +209,13 @@ def test_on_a_terminal(failed):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
     os.kill(running.pid, signal.SIGWINCH)
     os.write(ours, b"sleep 0.2; stty size; cat\n")
+    # what is typed now comes back twice: from the terminal, and from cat
     read_until(ours, b"50 120\r\n")
-    os.write(ours, b"\x03")  # to the one that runs in there, and not to kiln
-    os.write(ours, b"\nexit 5\n")
+    os.write(ours, b"twice\n")
+    read_until(ours, b"twice\r\ntwice\r\n")
+    os.write(ours, b"\x03")  # to cat, and not to kiln
+    read_until(ours, b"$ ")
+    os.write(ours, b"exit 5\n")
     assert running.wait(30) == 5
     assert termios.tcgetattr(theirs) == mode
     os.close(ours)
