@@ -154,6 +154,9 @@ class Admitter:
         if old is not None and old.name != came.name:
             raise Refused("card", f"this cache is called {old.name}, not {came.name}", status=422, path=CARD)
         for uploader in came.uploaders:
+            if uploader.cache != came.name:
+                message = f"an uploader's entry for the cache {uploader.cache}, not {came.name}"
+                raise Refused("card", message, status=422, path=CARD)
             if uploader.key.keyid not in policy.by_id and (old is None or old.uploader(uploader.key.keyid) is None):
                 message = f"an uploader's key that this server does not trust: {uploader.key.keyid}"
                 raise Refused("signature", message, status=422, path=CARD)

@@ -109,7 +109,10 @@ def open_head(data: bytes, key: PublicKey, cache: str) -> Head:
     """
     if len(data) > MAX_HEAD:
         raise BadEnvelope("a cache's head is too large", expected=f"at most {MAX_HEAD} bytes", found=str(len(data)))
-    verified = dsse.verify(dsse.parse(data), {key.keyid: key})
+    envelope = dsse.parse(data)
+    if dsse.emit(envelope) != data:
+        raise BadEnvelope("a cache's head that is not in canonical form")
+    verified = dsse.verify(envelope, {key.keyid: key})
     if verified.payload_type != PAYLOAD_TYPE:
         raise BadEnvelope("not a cache's head", expected=PAYLOAD_TYPE, found=repr(verified.payload_type[:80]))
     head = decode_head(verified.payload)

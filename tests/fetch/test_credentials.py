@@ -1,4 +1,4 @@
-"""What a fetch shows to a private mirror: the header that a secret holds, to the address's own host and to no other."""
+"""What a fetch shows to a private mirror: the header that a secret holds, to the address's own host and no other."""
 
 from __future__ import annotations
 
