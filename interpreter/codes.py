@@ -43,9 +43,9 @@ CODES: dict[str, tuple[str, str]] = {
     "K0460": (
         "a secret is not here, or can't be used",
         'A build file names secrets and never holds them. The value of `secret("release-key")` is read when '
-        "something is made with it: from the variable KILN_SECRET_RELEASE_KEY, or else from the file release-key in the "
-        "folder kiln/secrets of your configuration (~/.config), which nobody else may be able to read. It has 8 bytes at "
-        "least, so that it can be looked for in logs and outputs.",
+        "something is made with it: from the variable KILN_SECRET_RELEASE_KEY, or else from the file release-key in "
+        "the folder kiln/secrets of your configuration (~/.config), which nobody else may be able to read. It has 8 "
+        "bytes at least, so that it can be looked for in logs and outputs.",
     ),
     "K0461": (
         "a build wrote a secret into an output",
