@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from kiln.store.records import Pin, Resolution, make_claim, sign_resolution, sig
 from kiln.store.store import Store
 from tests.store.store_samples import Tree, add, built, scratch
 
-NOW = 1_795_000_000
+NOW = int(time.time())
 ME = SecretKey.of(b"m" * 32)
 OTHER = SecretKey.of(b"o" * 32)
 

@@ -5,6 +5,7 @@ goes in, so that tests of substitution say what they mean in a few lines.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,7 @@ from kiln.store.records import make_claim, sign_witness
 from kiln.store.store import Store
 
 OUT = OutputName("out")
-NOW = 1_795_000_000
+NOW = int(time.time())
 Tree = Mapping[str, bytes]
 Content = Callable[[str, Sequence[str]], Tree]
 
