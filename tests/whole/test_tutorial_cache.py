@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -79,6 +80,7 @@ class Machine:
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
+            start_new_session=True,
         )
 
     def run(self, command: str) -> tuple[int, list[str]]:
@@ -99,9 +101,9 @@ class Machine:
         self._shell.stdin.flush()
 
     def close(self) -> None:
-        assert self._shell.stdin is not None
-        self._shell.stdin.write("kill $(jobs -p) 2>/dev/null; wait; exit\n")
-        self._shell.stdin.close()
+        """End the shell, and the servers that it started: they are in its process group."""
+        os.killpg(self._shell.pid, signal.SIGTERM)
+        self._shell.kill()
         self._shell.wait(PATIENCE)
 
 
