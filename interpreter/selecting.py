@@ -12,8 +12,11 @@ changes nothing.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from kiln.store.errors import Refused
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -56,7 +59,7 @@ def _including(folder: str, selection: Selection, allowed: Select) -> Select:
     wanted = GitIgnoreSpec.from_lines(selection.include)
     taken: set[bytes] = set()
     root = os.fsencode(folder)
-    for here, folders, files in os.walk(root):
+    for here, folders, files in os.walk(root, onerror=_raise):
         prefix = b"" if here == root else os.path.relpath(here, root) + b"/"
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]
         folders[:] = [name for name in folders if name not in links and allowed(prefix + name, True)]
@@ -64,6 +67,11 @@ def _including(folder: str, selection: Selection, allowed: Select) -> Select:
             if allowed(prefix + name, False) and wanted.match_file(os.fsdecode(prefix + name)):
                 taken.update(_with_parents(prefix + name))
     return lambda path, is_directory: not path or path in taken
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be read may hold what is asked for: to pass it over would make another object."""
+    raise error
 
 
 def _with_parents(path: bytes) -> list[bytes]:
@@ -95,11 +103,24 @@ class _Ignored:
         if folder not in self._specs:
             from pathspec import GitIgnoreSpec
 
-            try:
-                with open(
-                    os.path.join(self._folder, folder, ".gitignore"), encoding="utf-8", errors="replace"
-                ) as file:
-                    self._specs[folder] = GitIgnoreSpec.from_lines(file)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                self._specs[folder] = None
+            lines = _read_lines(os.path.join(self._folder, folder, ".gitignore"))
+            self._specs[folder] = None if lines is None else GitIgnoreSpec.from_lines(lines)
         return self._specs[folder]
+
+
+def _read_lines(path: str) -> list[str] | None:
+    """The lines of an ignore file; None where there is none. Raises OSError, and Refused for a fifo."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            return None
+        if not stat.S_ISREG(mode):
+            raise Refused("an ignore file is no regular file", expected="a regular file", found=repr(path)[:200])
+        with open(descriptor, encoding="utf-8", errors="replace", closefd=False) as file:
+            return file.readlines()
+    finally:
+        os.close(descriptor)

@@ -126,7 +126,7 @@ def _refused_kind(event: Event) -> Refused:
         f"an object cannot hold a {kinds.get(stat.S_IFMT(mode), 'file of this kind')}",
         expected="directories, files and symlinks",
         found=show_path(event.path or event.name),
-        help="remove it before the builder ends, or leave it out of the source",
+        help="remove it; from a source, `exclude` leaves it out",
     )
 
 

@@ -110,7 +110,8 @@ CODES: dict[str, tuple[str, str]] = {
     "K0410": (
         "a source could not be read",
         "`source(…)` and `source_file(…)` read a folder or file beside the build file when the derivation that uses\n"
-        "it is made. It was missing, of another kind than expected, or could not be read.",
+        "it is made. It was missing, of another kind than expected, could not be read, or changed meanwhile.\n"
+        "`found` names the file. One that cannot be read is never passed over: `exclude` leaves it out.",
     ),
     "K0411": (
         "this is nothing that can be built",

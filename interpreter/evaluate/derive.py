@@ -12,7 +12,7 @@ nothing else, so that the graph is the same in whatever order values are demande
 from __future__ import annotations
 
 import functools
-import os.path
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -302,12 +302,25 @@ class Resolver:
                 else:
                     found = self.host.add_source(source.path, source.name, source.selection)
             except OSError as error:
-                problem = error.strerror or str(error)
-                raise Failure(SourceUnreadable(source.path, problem[:1].lower() + problem[1:])) from None
+                raise Failure(_not_read(source.path, error)) from None
             except StoreError as error:
-                raise Failure(SourceUnreadable(source.path, error.message)) from error
+                raise Failure(
+                    SourceUnreadable(source.path, error.message, error.found, error.expected, error.help or _LEFT_OUT)
+                ) from error
             self._sources[key] = found
         return found
+
+
+_LEFT_OUT = 'make it readable, or leave it out: `source(…, exclude = ["/its/path"])`'
+
+
+def _not_read(source: str, error: OSError) -> SourceUnreadable:
+    """What the kernel refused, and of which file."""
+    problem = error.strerror or str(error)
+    problem = problem[:1].lower() + problem[1:]
+    if error.filename is None:
+        return SourceUnreadable(source, problem)
+    return SourceUnreadable(source, problem, repr(os.fsdecode(error.filename))[:200], help=_LEFT_OUT)
 
 
 _OF_THE_KERNEL = ("/proc", "/sys", "/dev")

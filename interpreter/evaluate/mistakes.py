@@ -69,8 +69,13 @@ class BadCommand(Rare):
 
 
 class SourceUnreadable(Rare):
+    """`found` is which of its files it is about, and what of it, where it is not the source itself."""
+
     path: str
     problem: str
+    found: str | None = None
+    expected: str | None = None
+    help: str = "a path is relative to the build file that it stands in"
 
 
 class NotBuildable(Rare):
@@ -190,10 +195,11 @@ def wording(mistake: Mistake) -> Wording:
             )  # fmt: skip
         case BadCommand(package, problem, help):
             return Wording("K0409", f"`{package}` cannot be built: {problem}", "made here", help=help)
-        case SourceUnreadable(path, problem):
+        case SourceUnreadable(path, problem, found, expected, help):
+            facts = (("found", found), ("expected", expected))
             return Wording(
                 "K0410", f"the source `{path}` cannot be used: {problem}", "asked for here",
-                help="a path is relative to the build file that it stands in",
+                tuple(f"{name} {fact}" for name, fact in facts if fact is not None), help,
             )  # fmt: skip
         case NotBuildable(what, choices):
             return _not_buildable(what, choices)
