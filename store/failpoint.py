@@ -36,6 +36,7 @@ POINTS = (
     "push:content",
     "push:segment",
     "push:head",
+    "retain:segment",
 )
 """Every point; those of a commit in the order in which it meets them."""
 

@@ -173,6 +173,7 @@ class Admitter:
         try:
             os.link(source, target)
         except FileExistsError:
+            os.utime(target)  # it is built upon: a collector leaves it for a grace period
             return False
         return True
 

@@ -44,6 +44,11 @@ _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
+YOUNG = 6 * 3600
+"""Seconds for which a file whose age can't be changed counts as just written: a quarter of the grace period that a
+collector gives, so that clocks may differ."""
+
+
 class Request(NamedTuple):
     """What `get_many` is asked for: `length` bytes from `offset`; or the whole file, of at most `length` bytes."""
 
@@ -151,8 +156,20 @@ class Backend(Protocol):
         """
         ...
 
-    def put_many(self, files: Iterable[tuple[str, bytes]]) -> int:
-        """Write many files, none of which replaces another; how many were written. `files` is read as needed."""
+    def put_many(self, files: Iterable[tuple[str, bytes]]) -> set[str]:
+        """Write many files, none of which replaces another. `files` is read as needed.
+
+        Those that were there and stay as they are, as `reuse_many` has them.
+        """
+        ...
+
+    def reuse_many(self, paths: Iterable[str]) -> set[str]:
+        """Those of the files that are there to build upon, though no head may name them.
+
+        Their age begins anew, so that a collector leaves them for a grace period. Where a file's age can't be
+        changed, only one that is younger than `YOUNG` is among them: another is to be sent again. Raises CacheDown,
+        CacheDenied.
+        """
         ...
 
     def exists_many(self, paths: Iterable[str]) -> set[str]:
@@ -163,8 +180,11 @@ class Backend(Protocol):
         """Every file below a folder such as `p/`, or of the whole cache. Raises Unsupported."""
         ...
 
-    def delete(self, path: str) -> bool:
-        """Remove a file; whether it was there. Raises Unsupported."""
+    def delete(self, path: str, *, before: float | None = None) -> bool:
+        """Remove a file; whether it was there. With `before`, only if it is older than that (seconds since 1970).
+
+        Raises Unsupported.
+        """
         ...
 
     def tidy(self, older_than: float) -> int:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from kiln.store.cache.backend import Answer, Entry, Health, Request, check_path
+from kiln.store.cache.backend import YOUNG, Answer, Entry, Health, Request, check_path
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing
 from kiln.store.disk import FULL, start_writing, sync_filesystem, write_all
 from kiln.store.errors import NoSpace
@@ -86,35 +86,45 @@ class FolderBackend:
                 self._sync_folder(os.path.dirname(self._place(path)))
         return True
 
-    def put_many(self, files: Iterable[tuple[str, bytes]]) -> int:
-        todo, written = iter(files), 0
+    def put_many(self, files: Iterable[tuple[str, bytes]]) -> set[str]:
+        todo, reused = iter(files), set[str]()
         for first in todo:
-            written += self._put_batch(itertools.chain([first], todo))
-        return written
+            reused |= self._put_batch(itertools.chain([first], todo))
+        return reused
 
-    def _put_batch(self, files: Iterator[tuple[str, bytes]]) -> int:
-        """Write as many of the files as a batch holds; how many were not there before."""
+    def _put_batch(self, files: Iterator[tuple[str, bytes]]) -> set[str]:
+        """Write as many of the files as a batch holds; those that were there before."""
         drafts: list[_Draft] = []
+        reused: set[str] = set()
         size = 0
         try:
             for path, data in files:
                 with self._writing(path):
-                    if not self._is_there(path, len(data)):
+                    if self._is_there(path, len(data)):
+                        reused.add(path)
+                    else:
                         drafts.append(self._draft(path, data, sync=False))
                         size += len(data)
                 if size >= _BATCH_BYTES or len(drafts) >= _BATCH_FILES:
                     break
-            written = len(drafts)
             if drafts:
                 with self._writing(drafts[0].path), self._root_descriptor() as root:
                     sync_filesystem(root)
                     self._name(drafts)
-            return written
+            return reused
         finally:
             self._drop(drafts)
 
     def exists_many(self, paths: Iterable[str]) -> set[str]:
         return {path for path in paths if os.path.isfile(self._place(path))}
+
+    def reuse_many(self, paths: Iterable[str]) -> set[str]:
+        found = set()
+        for path in paths:
+            with self._writing(path):
+                if self._is_there(path):
+                    found.add(path)
+        return found
 
     def listing(self, prefix: str = "") -> Iterator[Entry]:
         top = os.path.join(self._root, os.path.dirname(prefix))
@@ -129,9 +139,11 @@ class FolderBackend:
                         if stat.S_ISREG(facts.st_mode):
                             yield Entry(path, facts.st_size, facts.st_mtime)
 
-    def delete(self, path: str) -> bool:
+    def delete(self, path: str, *, before: float | None = None) -> bool:
         with self._writing(path):
             try:
+                if before is not None and os.stat(self._place(path)).st_mtime >= before:
+                    return False
                 os.unlink(self._place(path))
             except FileNotFoundError:
                 return False
@@ -248,13 +260,22 @@ class FolderBackend:
                 ) from None
             raise CacheDown(f"the cache {name} cannot be written", cache=name, path=path, found=found) from None
 
-    def _is_there(self, path: str, size: int) -> bool:
-        """Whether the file is there, whole. One of another size was damaged, and is written again."""
+    def _is_there(self, path: str, size: int | None = None) -> bool:
+        """Whether the file is there, whole, and is made to look new. One of another size was damaged.
+
+        One that is another user's, and old, counts as not there: it is written again, in its place.
+        """
+        place = self._place(path)
         try:
-            facts = os.stat(self._place(path))
+            facts = os.stat(place)
+            if not stat.S_ISREG(facts.st_mode) or size not in (None, facts.st_size):
+                return False
+            os.utime(place)
         except FileNotFoundError:
             return False
-        return stat.S_ISREG(facts.st_mode) and facts.st_size == size
+        except PermissionError:
+            return time.time() - facts.st_mtime < YOUNG
+        return True
 
     def _draft(self, path: str, data: bytes, *, sync: bool) -> _Draft:
         self._make_folder(os.path.join(self._root, _TEMPORARY))

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from kiln.store.cache.backend import Answer, Entry, Health, Limits, Request, check_path
+from kiln.store.cache.backend import YOUNG, Answer, Entry, Health, Limits, Request, check_path
 from kiln.store.cache.coalesce import Fetch, coalesce
 from kiln.store.cache.errors import (
     BadCacheAddress,
@@ -79,11 +79,16 @@ class FsspecBackend:
     def put(self, path: str, data: bytes, *, replace: bool = False) -> bool:
         return self._write((path, data), replace=replace)
 
-    def put_many(self, files: Iterable[tuple[str, bytes]]) -> int:
-        return sum(future.result() for _, future in self._in_window(files, self._write, lambda file: len(file[1])))
+    def put_many(self, files: Iterable[tuple[str, bytes]]) -> set[str]:
+        finished = self._in_window(files, self._write, lambda file: len(file[1]))
+        return {path for (path, _), future in finished if not future.result()}
 
     def exists_many(self, paths: Iterable[str]) -> set[str]:
-        finished = self._in_window(paths, lambda path: self._size(path) is not None, lambda path: 1)
+        finished = self._in_window(paths, lambda path: self._facts(path) is not None, lambda path: 1)
+        return {path for path, future in finished if future.result()}
+
+    def reuse_many(self, paths: Iterable[str]) -> set[str]:
+        finished = self._in_window(paths, self._is_there, lambda path: 1)
         return {path for path, future in finished if future.result()}
 
     def listing(self, prefix: str = "") -> Iterator[Entry]:
@@ -95,9 +100,10 @@ class FsspecBackend:
             if path.startswith(prefix) and not any(part.startswith(".") for part in path.split("/")):
                 yield Entry(path, int(facts.get("size") or 0), _mtime(facts))
 
-    def delete(self, path: str) -> bool:
+    def delete(self, path: str, *, before: float | None = None) -> bool:
         fs, root = self._filesystem()
-        if self._size(path) is None:
+        facts = self._facts(path)
+        if facts is None or (before is not None and (facts.mtime is None or facts.mtime >= before)):
             return False
         self._ask(path, lambda: fs.rm_file(f"{root}/{path}"))
         return True
@@ -148,7 +154,7 @@ class FsspecBackend:
     def _write(self, file: tuple[str, bytes], *, replace: bool = False) -> bool:
         path, data = file
         fs, root = self._filesystem()
-        if not replace and self._size(path) == len(data):
+        if not replace and self._is_there(path, len(data)):
             return False
         self._ask(path, lambda: self._place(fs, root, path, data))
         self.health.sent += len(data)
@@ -164,14 +170,21 @@ class FsspecBackend:
         fs.pipe_file(draft, bytes(data))
         fs.mv(draft, f"{root}/{path}")
 
-    def _size(self, path: str) -> int | None:
-        """The size of a file in bytes; None where there is none."""
+    def _is_there(self, path: str, size: int | None = None) -> bool:
+        """Whether a file is there, whole, and young: no file system of fsspec's changes an age and nothing else."""
+        facts = self._facts(path)
+        if facts is None or size not in (None, facts.size):
+            return False
+        return facts.mtime is not None and time.time() - facts.mtime < YOUNG
+
+    def _facts(self, path: str) -> Entry | None:
+        """What is known of a file; None where there is none."""
         fs, root = self._filesystem()
         try:
-            size = self._ask(path, lambda: fs.info(f"{root}/{check_path(path)}")).get("size")
+            facts = self._ask(path, lambda: fs.info(f"{root}/{check_path(path)}"))
         except Missing:
             return None
-        return int(size or 0)
+        return Entry(path, int(facts.get("size") or 0), _mtime(facts))
 
     def _filesystem(self) -> tuple[Any, str]:
         """fsspec's file system and the path in it; it caches no listing, since others write there too."""

@@ -15,11 +15,14 @@ A cache may answer anything. An answer is judged in this order; the first that h
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+from kiln.store.cache.backend import YOUNG
 from kiln.store.cache.errors import shown
 
 SKIP = 64 << 20
@@ -40,6 +43,17 @@ class Wanted:
     @property
     def range_header(self) -> str | None:
         return None if self.offset is None else f"bytes={self.offset}-{self.offset + self.length - 1}"
+
+
+class Facts(NamedTuple):
+    """What a server says of a file that it has: bytes, seconds since it was written; None where it does not say."""
+
+    size: int | None
+    age: float | None
+
+    @property
+    def is_young(self) -> bool:
+        return self.age is not None and self.age < YOUNG
 
 
 class Body(NamedTuple):
@@ -106,6 +120,21 @@ def judge(status: int, headers: Mapping[str, str], wanted: Wanted, url: str) -> 
     if encoding not in _PLAIN:
         return Lie("came in an encoding that was not asked for", shown(encoding), "the bytes as they are stored")
     return _body(status, headers, wanted)
+
+
+def facts_of(headers: Mapping[str, str]) -> Facts:
+    """What the headers of a file say. Its age is told by the server's clock alone."""
+    stated = headers.get("Content-Length", "")
+    made, now = (_date(headers.get(name, "")) for name in ("Last-Modified", "Date"))
+    age = None if made is None else (time.time() if now is None else now) - made
+    return Facts(int(stated[:18]) if stated.isdecimal() else None, age)
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _body(status: int, headers: Mapping[str, str], wanted: Wanted) -> Body | Lie:

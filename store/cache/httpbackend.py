@@ -28,11 +28,12 @@ from kiln.store.cache.errors import (
     shown,
 )
 from kiln.store.cache.eventloop import run, submit
-from kiln.store.cache.httpanswer import SKIP, Wanted
+from kiln.store.cache.httpanswer import SKIP, Facts, Wanted
 from kiln.store.cache.httpclient import HttpClient
 from kiln.store.cache.window import in_window
 
 _SESSION_BYTES = 256 << 20
+_ASKED_FROM = 256 << 10
 
 
 class HttpBackend:
@@ -87,29 +88,32 @@ class HttpBackend:
                 self._commit(path, data)
         return True
 
-    def put_many(self, files: Iterable[tuple[str, bytes]]) -> int:
-        todo, written = iter(files), 0
+    def put_many(self, files: Iterable[tuple[str, bytes]]) -> set[str]:
+        todo, reused = iter(files), set[str]()
         with self._guard:
             for first in todo:
-                written += self._put_batch(itertools.chain([first], todo))
-        return written
+                reused |= self._put_batch(itertools.chain([first], todo))
+        return reused
 
-    def _put_batch(self, files: Iterator[tuple[str, bytes]]) -> int:
-        """Upload as much as one session is to hold, and commit it if it is full."""
-        written = 0
+    def _put_batch(self, files: Iterator[tuple[str, bytes]]) -> set[str]:
+        """Upload as much as one session is to hold, and commit it if it is full; what was there before."""
+        reused = set()
         for (path, data), future in in_window(
             self._one_session(files),
-            lambda file: submit(self._sending(*file)),
+            lambda file: submit(self._sending_new(*file)),
             lambda file: len(file[1]),
             at_once=self._limits.at_once,
             in_flight=self._limits.in_flight,
         ):
-            self._check_upload(path, *future.result())
-            self._uploaded += len(data)
-            written += 1
+            answer = future.result()
+            if answer is None:
+                reused.add(path)
+            else:
+                self._check_upload(path, *answer)
+                self._uploaded += len(data)
         if self._uploaded >= _SESSION_BYTES:
             self._commit("")
-        return written
+        return reused
 
     def _one_session(self, files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
         size = self._uploaded
@@ -120,17 +124,20 @@ class HttpBackend:
                 return
 
     def exists_many(self, paths: Iterable[str]) -> set[str]:
-        found = set()
+        return {path for path, facts in self._facts(paths) if facts is not None}
+
+    def reuse_many(self, paths: Iterable[str]) -> set[str]:
+        return {path for path, facts in self._facts(paths) if facts is not None and facts.is_young}
+
+    def _facts(self, paths: Iterable[str]) -> Iterator[tuple[str, Facts | None]]:
         for path, future in in_window(
             paths,
-            lambda path: submit(self._client.exists(check_path(path))),
+            lambda path: submit(self._client.facts(check_path(path))),
             lambda path: 1,
             at_once=self._limits.at_once,
             in_flight=self._limits.at_once,
         ):
-            if future.result():
-                found.add(path)
-        return found
+            yield path, future.result()
 
     def listing(self, prefix: str = "") -> Iterator[Entry]:
         raise Unsupported(
@@ -139,7 +146,7 @@ class HttpBackend:
             help="run this where the cache's folder or bucket is",
         )
 
-    def delete(self, path: str) -> bool:
+    def delete(self, path: str, *, before: float | None = None) -> bool:
         raise Unsupported(
             f"nothing can be removed over the web: {self.name}",
             cache=self.name,
@@ -154,6 +161,14 @@ class HttpBackend:
             run(self._client.close())
 
     # Uploading.
+
+    async def _sending_new(self, path: str, data: bytes) -> tuple[int, bytes] | None:
+        """None where the file is there. Chunks were asked for already; a small file is sent as fast as asked for."""
+        if len(data) >= _ASKED_FROM and not path.startswith("c/"):
+            facts = await self._client.facts(check_path(path))
+            if facts is not None and facts.size == len(data) and facts.is_young:
+                return None
+        return await self._sending(path, data)
 
     async def _sending(self, path: str, data: bytes) -> tuple[int, bytes]:
         return await self._client.upload("PUT", f"u/{self._session}/{check_path(path)}", bytes(data))

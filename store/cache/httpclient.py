@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from kiln.store.cache.backend import Health, Limits
 from kiln.store.cache.credentials import Credentials
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing, shown
-from kiln.store.cache.httpanswer import Body, Busy, Elsewhere, Lie, NoEntry, NotThere, Wanted, judge
+from kiln.store.cache.httpanswer import Body, Busy, Elsewhere, Facts, Lie, NoEntry, NotThere, Wanted, facts_of, judge
 
 if TYPE_CHECKING:
     import aiohttp
@@ -94,16 +94,16 @@ class HttpClient:
 
         return await self._with_tries(path, attempt)
 
-    async def exists(self, path: str) -> bool:
-        """Whether the file is there, by HEAD. Raises CacheDown, CacheDenied."""
+    async def facts(self, path: str) -> Facts | None:
+        """What HEAD says of a file; None where there is none. Raises CacheDown, CacheDenied."""
 
-        async def attempt() -> bool:
+        async def attempt() -> Facts | None:
             status, headers, _ = await self.send("HEAD", path)
             match judge(status, headers, Wanted(None, 1 << 62), self._base + path):
                 case Body():
-                    return True
+                    return facts_of(headers)
                 case NotThere():
-                    return False
+                    return None
                 case other:
                     raise self._final(path, other)
 

@@ -51,14 +51,25 @@ class MemoryBackend:
     def put(self, path: str, data: bytes, *, replace: bool = False) -> bool:
         check_path(path)
         with _guard:
-            if path in self._files and not replace:
+            if not replace and self._renew(path):
                 return False
             self._files[path] = (bytes(data), time.time())
             self.health.sent += len(data)
         return True
 
-    def put_many(self, files: Iterable[tuple[str, bytes]]) -> int:
-        return sum(self.put(path, data) for path, data in files)
+    def put_many(self, files: Iterable[tuple[str, bytes]]) -> set[str]:
+        return {path for path, data in files if not self.put(path, data)}
+
+    def reuse_many(self, paths: Iterable[str]) -> set[str]:
+        with _guard:
+            return {path for path in paths if self._renew(path)}
+
+    def _renew(self, path: str) -> bool:
+        """Whether the file is there; it is new from now on. Guarded by _guard."""
+        if path not in self._files:
+            return False
+        self._files[path] = (self._files[path][0], time.time())
+        return True
 
     def exists_many(self, paths: Iterable[str]) -> set[str]:
         with _guard:
@@ -69,8 +80,10 @@ class MemoryBackend:
             files = sorted(self._files.items())
         return (Entry(path, len(data), made) for path, (data, made) in files if path.startswith(prefix))
 
-    def delete(self, path: str) -> bool:
+    def delete(self, path: str, *, before: float | None = None) -> bool:
         with _guard:
+            if before is not None and path in self._files and self._files[path][1] >= before:
+                return False
             return self._files.pop(path, None) is not None
 
     def tidy(self, older_than: float) -> int:

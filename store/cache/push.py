@@ -9,8 +9,12 @@
 
 Files of the steps 2 to 4 are named by their content and never change. A push that is killed leaves some that no
 head names: the next one makes the same again, finds them there, and goes on; two that push one thing at once write
-the same files. Before a head names a file that was there and that nobody named, it is looked for once more, as a
-collection may have taken it for rubbish.
+the same files. A collection may take such a file for rubbish: so its age begins anew when it is found there
+(`Backend.reuse_many`), and it is looked for once more before a head names it, and again when one does. Where it went
+nevertheless the push begins again, and what its own head says of lost files is not counted.
+
+A push also counts on rows that the own head had. If they are gone when it comes to write its head (retention by the
+same key, a merge), that is a conflict, and the selection is asked for anew.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kiln.store.cache.backend import YOUNG
 from kiln.store.cache.casing import check_names
-from kiln.store.cache.errors import CacheError
+from kiln.store.cache.errors import CacheError, Conflict
 from kiln.store.cache.head import SegmentEntry
 from kiln.store.cache.merging import merge_segments
 from kiln.store.cache.objectrecord import MAX_RECORD, BlobPlace, ObjectRecord, encode_record
@@ -61,6 +66,7 @@ from kiln.store.store import Store
 
 _BATCH_OBJECTS = 2048
 _BATCH_BLOBS = 8192
+_ATTEMPTS = 4
 _REFRESH = 24 * 3600
 """Seconds after which a target that is pushed again is noted as pushed again."""
 
@@ -106,13 +112,14 @@ def push(
     """Push what is selected. Raises CacheError, CaseClash, Damaged, StoreError; then nothing is visible."""
     store.pin([info.id for info in selection.objects])
     given = options or Options()
-    for attempt in range(3):
+    for attempt in range(_ATTEMPTS):
         work = _Push(store, upstream, identity, selection, given)
         try:
             return work.run()
-        except _Vanished:
-            if attempt == 2:
+        except (_Vanished, Conflict):
+            if attempt == _ATTEMPTS - 1:
                 raise
+            upstream.look_again(identity)
     raise AssertionError
 
 
@@ -136,6 +143,9 @@ class _Push:
         self._now = int(time.time())
         self._rows: dict[bytes, bytes] = {}
         self._done = Pushed(dry_run=options.dry_run, withheld=selection.withheld)
+        self._reused: set[str] = set()
+        self._sizes: dict[str, int] = {}  # of the files that were to be sent
+        self._began = time.monotonic()
 
     def run(self) -> Pushed:
         dry = self._options.dry_run
@@ -145,12 +155,13 @@ class _Push:
         new = self._new_objects()
         envelopes = self._new_envelopes()
         backend = self._upstream.backend
-        with Sending(lambda paths: backend.exists_many(paths)) as sending:
+        with Sending(lambda paths: (backend.exists_many if dry else backend.reuse_many)(paths)) as sending:
             self._send(self._content(sending, new, envelopes))
+            self._reused |= sending.reused
             failpoint("push:content")
             self._add_records()
-            if not dry and sending.reused:
-                self._check_still_there(sending.reused)
+            if not dry:
+                self._check_still_there()
         if self._rows or self._is_stale():
             self._publish()
         if not dry and self._upstream.own is not None:
@@ -307,12 +318,16 @@ class _Push:
             for _ in counted:
                 pass
         else:
-            self._upstream.backend.put_many(counted)
+            reused = self._upstream.backend.put_many(counted)
+            self._reused |= reused
+            self._done.files -= len(reused)
+            self._done.sent -= sum(self._sizes.pop(path) for path in reused)
 
     def _counted(self, files: Iterable[File]) -> Iterator[File]:
         for path, data in files:
             self._done.files += 1
             self._done.sent += len(data)
+            self._sizes[path] = len(data)
             yield path, data
 
     def _report(self, objects: int) -> None:
@@ -320,8 +335,12 @@ class _Push:
             Progress(objects, len(self._selection.objects) - self._done.there, self._done.files, self._done.sent)
         )
 
-    def _check_still_there(self, paths: set[str]) -> None:
-        gone = paths - self._upstream.backend.exists_many(sorted(paths))
+    def _check_still_there(self) -> None:
+        """That what was there, and nobody named, is there still; after hours, that what was sent is, too."""
+        paths = set(self._reused)
+        if time.monotonic() - self._began > YOUNG:
+            paths |= self._sizes.keys()
+        gone = paths - self._upstream.backend.exists_many(sorted(paths)) if paths else set()
         if gone:
             raise _Vanished(
                 "a cache was collected while it was pushed to",
@@ -342,10 +361,15 @@ class _Push:
         failpoint("push:segment")
         if self._options.dry_run:
             return
-        self._upstream.commit(
-            self._identity, Update(tuple(map(SegmentEntry.of, segments))), self._now, self._options.lifetime
-        )
+        added = tuple(map(SegmentEntry.of, segments))
+        update = Update(added, relied=tuple(self._upstream.relied))
+        self._upstream.commit(self._identity, update, self._now, self._options.lifetime)
         failpoint("push:head")
+        try:
+            self._check_still_there()
+        except _Vanished:
+            self._upstream.disregard(added)
+            raise
 
 
 def _records(

@@ -74,8 +74,8 @@ def sources_of(meta: ObjectMeta, physical: str) -> dict[BlobDigest, Source]:
 class Sending:
     """A stream of files, and where each blob went. One for each push; a context manager."""
 
-    def __init__(self, exists: Callable[[Sequence[str]], set[str]]) -> None:
-        self._exists = exists
+    def __init__(self, reuse: Callable[[Sequence[str]], set[str]]) -> None:
+        self._reuse = reuse
         self._pool = ThreadPoolExecutor(WORKERS, "kiln-push")
         self._reading = ThreadPoolExecutor(1, "kiln-push-read")
         self._hashing = ThreadPoolExecutor(1, "kiln-push-hash")  # one thread: a blob's windows come in order
@@ -152,7 +152,7 @@ class Sending:
             content = view[at : at + length]
             pieces.append((Chunk(chunk_digest(content), length), content))
             at += length
-        there = self._exists([chunk.path for chunk, _ in pieces])
+        there = self._reuse([chunk.path for chunk, _ in pieces])
         self.reused |= there
         files = [(chunk.path, encode_chunk(content)) for chunk, content in pieces if chunk.path not in there]
         return _Window([chunk for chunk, _ in pieces], files)

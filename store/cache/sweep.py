@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from kiln.store.cache.backend import Backend, Entry
 from kiln.store.cache.card import CARD_PATH
-from kiln.store.cache.errors import CacheError
+from kiln.store.cache.errors import CacheError, Conflict
 from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, decode_head
 from kiln.store.cache.objectrecord import BlobPlace, Chunked, Sliced, decode_record
 from kiln.store.cache.pack import Frame, Place, cut, open_frame
@@ -49,6 +49,7 @@ from kiln.store.cache.segment import write_segments
 from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, all_rows, lied, merged_rows
 from kiln.store.digest import BlobDigest, DrvDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import StoreError
+from kiln.store.failpoint import failpoint
 from kiln.store.provenance import dsse
 
 GRACE = 24 * 3600
@@ -107,6 +108,16 @@ def retain(
     upstream: Upstream, identity: Identity, retention: Retention, *, dry_run: bool = False, lifetime: int = LIFETIME
 ) -> Retained:
     """Apply retention to the uploader's own head. Raises CacheError, StoreError."""
+    for _ in range(_ROUNDS):
+        try:
+            return _retain(upstream, identity, retention, dry_run, lifetime)
+        except Conflict as conflict:  # somebody pushed by this key: that may count on what was to go
+            last = conflict
+            upstream.look_again(identity)
+    raise last
+
+
+def _retain(upstream: Upstream, identity: Identity, retention: Retention, dry_run: bool, lifetime: int) -> Retained:
     own = upstream.own
     if own is None or retention.keeps_all:
         return Retained()
@@ -127,7 +138,8 @@ def retain(
         upstream.backend.put_many((segment.path, segment.data) for segment in segments)
         added = tuple(map(SegmentEntry.of, segments))
         replaced = tuple(item for item in own.segments if item not in added)
-        upstream.commit(identity, Update(added, replaced), now, lifetime)
+        failpoint("retain:segment")
+        upstream.commit(identity, Update(added, replaced, whole=own.segments), now, lifetime)
     return done
 
 
@@ -198,7 +210,7 @@ def sweep(backend: Backend, *, grace: int = GRACE, dry_run: bool = False) -> Swe
         if read_heads(backend) != heads:
             continue
         for entry in swept.removed:
-            backend.delete(entry.path)
+            backend.delete(entry.path, before=now - grace)  # an uploader may have found it, and made it young
         backend.tidy(grace)
         return swept
     raise Uncollectable(

@@ -63,6 +63,9 @@ class Upstream:
         self._indexes: dict[SegmentEntry, SegmentIndex] = {}
         self._kept: _Frames = {}
         self._kept_size = 0
+        self._disregarded: set[SegmentEntry] = set()
+        self.relied: set[SegmentEntry] = set()
+        """Segments of the own head with rows that were counted on."""
 
     @classmethod
     def open(cls, backend: Backend, identity: Identity, trusted: Collection[str], *, name: str, now: int) -> Upstream:
@@ -107,6 +110,15 @@ class Upstream:
         """Take nothing for there: what is committed next takes the place of all that the own head names."""
         self._anew = True
 
+    def disregard(self, entries: Iterable[SegmentEntry]) -> None:
+        """Count on nothing that these segments of the own head say: what they name may be lost."""
+        self._disregarded.update(entries)
+
+    def look_again(self, identity: Identity) -> None:
+        """Read the own head anew, which has changed. Raises CacheError."""
+        self.own = read_head(self.backend, identity.signer.public_key, self.card.name)
+        self.relied.clear()
+
     def known(self, keys: Iterable[bytes], *, own: bool = False) -> dict[bytes, bytes]:
         """Those rows that are there: of the own head, else of others (with `own`, of the own alone).
 
@@ -114,7 +126,8 @@ class Upstream:
         earlier question brought. Raises CacheError.
         """
         wanted = set() if self._anew else set(keys)
-        mine = () if self.own is None else self.own.segments
+        segments = () if self.own is None else self.own.segments
+        mine = [entry for entry in segments if entry not in self._disregarded]
         if own or not self._others:
             return self._found(mine, wanted)
         try:
@@ -137,11 +150,15 @@ class Upstream:
     def _found(self, entries: Sequence[SegmentEntry], keys: set[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         left = set(keys)
+        mine = set() if self.own is None else set(self.own.segments)
         frames = self._frames_of(entries, left) if left else {}
         for entry in entries:
             for frame in self._indexes[entry].frames_of(left) if left else ():
                 rows = frames[entry.digest, frame.offset]
-                found.update((name, rows[name]) for name in left & rows.keys())
+                there = left & rows.keys()
+                found.update((name, rows[name]) for name in there)
+                if there and entry in mine:
+                    self.relied.add(entry)
             left -= found.keys()
         return found
 
@@ -174,9 +191,8 @@ class Upstream:
         for attempt in range(TRIES):
             now_there = read_head(self.backend, key, self.card.name)
             if self._anew and now_there is not None:
-                update = update._replace(
-                    replaced=tuple(item for item in now_there.segments if item not in update.added)
-                )
+                replaced = tuple(item for item in now_there.segments if item not in update.added)
+                update = update._replace(replaced=replaced)
             head = update.apply(now_there, self.card.name, now, lifetime)
             try:
                 self.backend.put(head_path(key.keyid), sign_head(head, identity.signer), replace=True)
@@ -192,18 +208,28 @@ class Upstream:
 
 
 class Update(NamedTuple):
-    """What is to change in a head: segments more, and those that they stand for from now on."""
+    """What is to change in a head: segments more, and those that they stand for from now on.
+
+    `relied` are segments whose rows `added` counts on. `whole` are all that there were when it was decided what goes:
+    a head that has others by now is a conflict, since they may count on what goes.
+    """
 
     added: tuple[SegmentEntry, ...] = ()
     replaced: tuple[SegmentEntry, ...] = ()
+    relied: tuple[SegmentEntry, ...] = ()
+    whole: tuple[SegmentEntry, ...] | None = None
 
     def apply(self, head: Head | None, cache: str, now: int, lifetime: int) -> Head:
         """The next version of a head. Raises Conflict when what is to be replaced is not in force any more."""
         from kiln.store.cache.head import MAX_RETIRED, MAX_SEGMENTS, RETIRED_FOR, Retired
 
         segments = () if head is None else head.segments
-        if not set(self.replaced) <= set(segments):
-            raise Conflict("another process of this uploader merged the same tables meanwhile", help="push once more")
+        there = set(segments)
+        if not {*self.replaced, *self.relied} <= there or (self.whole is not None and there != set(self.whole)):
+            raise Conflict(
+                "another process of this uploader changed the same tables meanwhile",
+                help="nothing is lost: try again",
+            )
         newer = segments.index(self.replaced[0]) if self.replaced else 0
         before, behind = (
             [item for item in part if item not in self.replaced and item not in self.added]

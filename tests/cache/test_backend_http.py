@@ -303,7 +303,7 @@ class TestCredentials:
 class TestUploading:
     def test_a_session_is_committed_by_its_head(self, server, backend):
         server.take = lambda asked: (201, b"{}")
-        assert backend.put_many([(PACK, b"pack"), ("c/00/" + "0" * 64, b"chunk")]) == 2
+        assert backend.put_many([(PACK, b"pack"), ("c/00/" + "0" * 64, b"chunk")]) == set()
         assert backend.put(HEAD, b"{1}", replace=True)
         *files, head, commit = [(asked.method, asked.path, asked.body) for asked in server.asked]
         session = commit[1].split("/")[1]
@@ -312,6 +312,22 @@ class TestUploading:
         assert {path for _, path, _ in files} == {f"u/{session}/{PACK}", f"u/{session}/c/00/" + "0" * 64}
         backend.put(HEAD, b"{2}", replace=True)
         assert server.asked[-1].path.split("/")[1] != session
+
+    def test_what_is_there_and_young_is_not_sent_again(self, server, backend):
+        server.take = lambda asked: (201, b"{}")
+        big = bytes(300 << 10)
+        names = {age: f"p/{age[:2]}/{age}" for age in ("young", "aged", "untold", "short")}
+        server.files.update(dict.fromkeys(names.values(), big))
+        server.files[names["short"]] = big[:-1]
+        date = {"date": "Tue, 01 Dec 2026 12:00:00 GMT"}
+        for age, made in (("young", "11:59:00"), ("aged", "01:00:00"), ("short", "11:59:00")):
+            told = {**date, "last_modified": f"Tue, 01 Dec 2026 {made} GMT"}
+            server.lie(re.escape(names[age]), lies.status(200, body=server.files[names[age]], **told))
+        assert backend.put_many([(path, big) for path in names.values()]) == {names["young"]}
+        sent = {asked.path.split("/", 2)[2] for asked in server.asked if asked.method == "PUT"}
+        assert sent == {names["aged"], names["untold"], names["short"]}
+        assert backend.reuse_many(names.values()) == {names["young"], names["short"]}
+        assert backend.exists_many(names.values()) == set(names.values())
 
     @pytest.mark.parametrize(
         ("code", "error"),

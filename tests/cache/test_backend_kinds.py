@@ -71,16 +71,18 @@ def test_what_every_place_does(place):
     spans = [(9000, 300), (0, 4), (16_000, 384), (5, 0)]
     assert place.ranges(PACK, spans) == [DATA[start : start + size] for start, size in spans]
     many = {f"c/{n:02x}/{n:064x}": b"chunk %d" % n for n in range(40)}
-    assert place.put_many(iter(many.items())) == 40 and place.put_many(many.items()) == 0
+    assert place.put_many(iter(many.items())) == set() and place.put_many(many.items()) == many.keys()
     asked = [Request(path, None, 100) for path in many] + [Request(path, 6, 1) for path in many]
     found = dict(place.get_many(asked))
     assert found == {r: many[r.path] if r.offset is None else many[r.path][6:7] for r in asked}
-    assert place.exists_many([PACK, "c/00/none", *list(many)[:3]]) == {PACK, *list(many)[:3]}
+    for asked_of in (place.exists_many, place.reuse_many):
+        assert asked_of([PACK, "c/00/none", *list(many)[:3]]) == {PACK, *list(many)[:3]}
     listed = {entry.path: entry for entry in place.listing()}
     assert listed.keys() == {PACK, "heads/a.json", *many} and listed[PACK].size == len(DATA)
     assert abs((listed[PACK].mtime or 0) - time.time()) < 3600
     assert {entry.path for entry in place.listing("c/")} == many.keys()
     assert {entry.path for entry in place.listing("c/00/")} == {"c/00/" + "0" * 64}
+    assert not place.delete(PACK, before=time.time() - 3600) and place.exists_many([PACK])
     assert place.delete(PACK) and not place.delete(PACK)
     assert place.tidy(0.0) == 0 and PACK not in {entry.path for entry in place.listing()}
     assert place.health.received > len(DATA) and place.health.sent > len(DATA)
@@ -194,7 +196,7 @@ class TestFolder:
     def test_a_damaged_file_is_written_again(self, folder, tmp_path):
         folder.put(PACK, DATA)
         (tmp_path / "cache" / PACK).write_bytes(DATA[:100])
-        assert folder.put_many([(PACK, DATA)]) == 1 and folder.get(PACK, limit=len(DATA)) == DATA
+        assert folder.put_many([(PACK, DATA)]) == set() and folder.get(PACK, limit=len(DATA)) == DATA
 
     def test_what_is_no_file_is_refused_at_once(self, folder, tmp_path):
         folder.put("a", b"1")
