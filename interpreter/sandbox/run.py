@@ -26,7 +26,7 @@ from kiln.interpreter.sandbox.errors import HelperDied, SandboxError, StoreOwned
 from kiln.interpreter.sandbox.groups import exceeded, find_base, group_for
 from kiln.interpreter.sandbox.helper import Engine, shared_launcher
 from kiln.interpreter.sandbox.machine import check_machine, is_lone_root
-from kiln.interpreter.sandbox.mountpoints import MountPoints
+from kiln.interpreter.sandbox.mountpoints import Lent, MountPoints
 from kiln.interpreter.sandbox.plan import plan_sandbox
 from kiln.interpreter.sandbox.result import SandboxResult, Status, Usage
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
@@ -74,11 +74,12 @@ def run_sandbox(
     _hand_over(spec, owner)
     if mount_points is None or (engine is not None and not engine.lends_mount_points):
         following = _follow(spec, identity, log, engine)
-        return following.result(collect(spec, spec.out_dir))
-    shown = mount_points.lend(frozenset(path.base for _, path in spec.inputs), owner)
-    following = _follow(replace(spec, out_dir=shown), identity, log, engine)
-    collected = collect(spec, shown)
-    mount_points.give_back(shown)
+        return following.result(collect(spec, Lent(spec.out_dir)))
+    bases = frozenset(path.base for _, path in spec.inputs)
+    lent = mount_points.lend(bases, owner)
+    following = _follow(replace(spec, out_dir=lent.path), identity, log, engine)
+    collected = collect(spec, lent)
+    mount_points.give_back(lent, bases)
     return following.result(collected)
 
 
