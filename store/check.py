@@ -1,4 +1,4 @@
-"""The store's invariants, all of them, checked on one snapshot of the index:
+"""The store's invariants, all of them, checked on one snapshot of the index, while others build and collect:
 
 1  what is registered is there, with a small file that proves itself and says the same
 2  its references are registered, and know it as a referrer; nothing else claims to refer
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import TypeAlias
 
 from kiln.store import tables
 from kiln.store.commit import decode_intent
@@ -22,30 +23,57 @@ from kiln.store.errors import StoreError
 from kiln.store.index import Environment, Txn
 from kiln.store.info import ObjectInfo, decode_row
 from kiln.store.layout import Layout
+from kiln.store.passage import sole_passage
 from kiln.store.records import Claim, decode_claim
 from kiln.store.session import INTENT
 from kiln.store.verify import Problem, read_meta, verify_object
 
+Numbers: TypeAlias = dict[bytes, bytes]
+"""Each object's number in the log. None is given twice."""
+Broken: TypeAlias = list[tuple[ObjectInfo, list[Problem]]]
+
 
 def check_store(layout: Layout, index: Environment, *, contents: bool) -> list[Problem]:
-    """Everything that breaks an invariant. With `contents`, every object is read whole."""
+    """Everything that breaks an invariant. With `contents`, every object is read whole. Others go on meanwhile."""
     entries = sorted(os.listdir(layout.store))
-    infos, problems = index.view(_index_problems)
+    infos, numbers, problems = index.view(_index_problems)
     broken = _disk_problems(layout, infos, contents=contents)
+    missing = _missing_envelopes(layout, index)
     registered = {info.path.base for info in infos}
-    orphans = [name for name in entries if name not in registered]
-    # In this order: a commit removes its intent when its objects are registered, not before.
-    moving = _moving(layout) if orphans else set()
-    now = {info.path.base for info in index.view(_infos)} if orphans or broken else set()
-    problems += [problem for problem in broken if problem.where.rpartition("/")[2] in now]
-    strangers = set(orphans) - moving - now - index.view(_leaving)
-    problems += [
-        Problem(name, "it is in the store but not registered")
-        for name in sorted(strangers)
-        if os.path.lexists(f"{layout.store}/{name}")
+    strangers = [name for name in entries if name not in registered]
+    if strangers:
+        strangers = _strangers(layout, index, strangers)
+    if strangers or missing:
+        # Nobody is in the middle of anything now.
+        with sole_passage(layout):
+            strangers = _strangers(layout, index, strangers)
+            missing = _missing_envelopes(layout, index) if missing else []
+    problems += _still_registered(index, numbers, broken)
+    problems += [Problem(name, "it is in the store but not registered") for name in strangers]
+    return problems + missing
+
+
+def _still_registered(index: Environment, numbers: Numbers, broken: Broken) -> list[Problem]:
+    """The problems of objects that were registered for as long as they were looked at.
+
+    One that was collected meanwhile could not be read, and may be here again. It has another number then.
+    """
+    if not broken:
+        return []
+    now = index.view(_numbers)
+    return [
+        problem for info, found in broken if numbers.get(info.id) == now.get(info.id) is not None for problem in found
     ]
-    problems += _missing_envelopes(layout, index)
-    return problems
+
+
+def _strangers(layout: Layout, index: Environment, names: Iterable[str]) -> list[str]:
+    """Those of these entries that are there, and neither registered nor on their way in or out."""
+    # In this order: a commit removes its intent when its objects are registered, not before.
+    moving = _moving(layout)
+    now, leaving = index.view(lambda txn: ({info.path.base for info in _infos(txn)}, _leaving(txn)))
+    return [
+        name for name in names if name not in moving | now | leaving and os.path.lexists(f"{layout.store}/{name}")
+    ]
 
 
 def _moving(layout: Layout) -> set[str]:
@@ -55,7 +83,8 @@ def _moving(layout: Layout) -> set[str]:
         with suppress(FileNotFoundError):
             for name in os.listdir(f"{layout.temp}/{session}"):
                 if name.startswith(INTENT):
-                    found.update(decode_intent(read_file(f"{layout.temp}/{session}/{name}")).objects)
+                    with suppress(FileNotFoundError):
+                        found.update(decode_intent(read_file(f"{layout.temp}/{session}/{name}")).objects)
     return found
 
 
@@ -64,17 +93,21 @@ def _leaving(txn: Txn) -> set[str]:
     return {key.decode() for key, _ in txn.items(tables.TRASH)}
 
 
+def _numbers(txn: Txn) -> Numbers:
+    return {value: key for key, value in txn.items(tables.LOG)}
+
+
 def _infos(txn: Txn) -> list[ObjectInfo]:
     return [decode_row(key, row) for key, row in txn.items(tables.OBJECTS)]
 
 
-def _index_problems(txn: Txn) -> tuple[list[ObjectInfo], list[Problem]]:
+def _index_problems(txn: Txn) -> tuple[list[ObjectInfo], Numbers, list[Problem]]:
     infos = _infos(txn)
     problems = [*_reference_problems(txn, infos), *_claim_problems(txn)]
     logged = [value for _, value in txn.items(tables.LOG)]
     if sorted(logged) != [info.id for info in infos]:
         problems.append(Problem("log", "it does not name every object once"))
-    return infos, problems
+    return infos, _numbers(txn), problems
 
 
 def _reference_problems(txn: Txn, infos: list[ObjectInfo]) -> list[Problem]:
@@ -128,20 +161,23 @@ def _contested(claims: Iterable[Claim]) -> set[tuple[bytes, bytes]]:
     return {(key, item) for key, items in results.items() if len(items) > 1 for item in items}
 
 
-def _disk_problems(layout: Layout, infos: list[ObjectInfo], *, contents: bool) -> list[Problem]:
+def _disk_problems(layout: Layout, infos: list[ObjectInfo], *, contents: bool) -> Broken:
+    look = verify_object if contents else _look
+    found = [(info, look(layout, info)) for info in infos]
+    return [(info, problems) for info, problems in found if problems]
+
+
+def _look(layout: Layout, info: ObjectInfo) -> list[Problem]:
+    """What can be seen without reading an object."""
+    base, where = info.path.base, str(info.path)
     problems = []
-    for info in infos:
-        base, where = info.path.base, str(info.path)
-        if contents:
-            problems += verify_object(layout, info)
-            continue
-        if not os.path.lexists(f"{layout.store}/{base}"):
-            problems.append(Problem(where, "it is registered but not there"))
-        try:
-            if read_meta(layout, base).info != info:
-                problems.append(Problem(where, "its small file and the index contradict each other"))
-        except StoreError as error:
-            problems.append(Problem(where, error.message))
+    if not os.path.lexists(f"{layout.store}/{base}"):
+        problems.append(Problem(where, "it is registered but not there"))
+    try:
+        if read_meta(layout, base).info != info:
+            problems.append(Problem(where, "its small file and the index contradict each other"))
+    except StoreError as error:
+        problems.append(Problem(where, error.message))
     return problems
 
 

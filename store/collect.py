@@ -30,12 +30,14 @@ from kiln.store.disk import disk_errors, open_directory
 from kiln.store.disposable import USED, Memo
 from kiln.store.errors import StoreLocked
 from kiln.store.failpoint import failpoint
+from kiln.store.freeing import Freeing
 from kiln.store.index import Environment, Txn
 from kiln.store.info import ObjectInfo
 from kiln.store.lastuse import DAY, seconds_of
 from kiln.store.layout import Layout
 from kiln.store.locks import FileLock
 from kiln.store.passage import sole_passage
+from kiln.store.pool import Pool
 from kiln.store.trash import Bin
 
 BATCH = 1000
@@ -56,7 +58,10 @@ class Policy(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """What was taken out (or, in a dry run, would be), in order; `alive` is how many objects are held."""
+    """What was taken out (or, in a dry run, would be), in order; `alive` is how many objects are held.
+
+    `freed` is what the disk gets back once the trash is empty: see `freeing`.
+    """
 
     objects: tuple[ObjectInfo, ...]
     freed: int
@@ -94,12 +99,19 @@ def collect(layout: Layout, index: Environment, memo: Memo, policy: Policy) -> C
         reach.add([item for item, at in used.items() if at > limit])
     alive = len(reach.alive)
     doomed = _in_order([info for item, info in snapshot.infos.items() if item not in reach.alive], used)
+    freeing = Freeing(layout)
     if policy.max_freed is not None:
-        doomed = _first_bytes(doomed, policy.max_freed)
+        doomed = _first_bytes(freeing, doomed, policy.max_freed)
     failpoint("collect:marked")
+    freeing.look(doomed)
     if not policy.dry_run:
         doomed = _Sweep(layout, index, policy, snapshot, reach).run(doomed)
-    return Collected(tuple(doomed), sum(info.size for info in doomed), alive)
+    count = freeing.count()
+    for info in doomed:
+        count.add(info)
+    if not policy.dry_run:
+        Pool(layout).give_up(count.entries)
+    return Collected(tuple(doomed), count.freed, alive)
 
 
 def _last_wanted(
@@ -146,14 +158,16 @@ def _in_order(dead: list[ObjectInfo], used: dict[ObjectId, float]) -> list[Objec
     return ordered
 
 
-def _first_bytes(doomed: Iterable[ObjectInfo], wanted: int) -> list[ObjectInfo]:
+def _first_bytes(freeing: Freeing, doomed: Iterable[ObjectInfo], wanted: int) -> list[ObjectInfo]:
     """As many as it takes to free that many bytes."""
-    chosen, freed = [], 0
+    chosen: list[ObjectInfo] = []
+    count = freeing.count()
     for info in doomed:
-        if freed >= wanted:
+        if count.freed >= wanted:
             break
+        freeing.look([info])
+        count.add(info)
         chosen.append(info)
-        freed += info.size
     return chosen
 
 

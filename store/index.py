@@ -84,15 +84,15 @@ class Txn:
         """Remove a key, or one of its many values; whether it was there."""
         return bool(self._txn.delete(table.prefix + key + value))
 
-    def append(self, table: Table, value: bytes) -> int:
-        """Add under the next number; the key is that number in 8 bytes, big-endian."""
+    def append(self, table: Table, value: bytes, above: int = 0) -> int:
+        """Add under the next number, more than `above`; the key is that number in 8 bytes, big-endian."""
         cursor = self._txn.cursor()
         last = b""
         if cursor.set_range(bytes((table.prefix[0] + 1,))):
             last = cursor.key() if cursor.prev() else b""
         elif cursor.last():
             last = cursor.key()
-        number = int.from_bytes(last[1:], "big") + 1 if last.startswith(table.prefix) else 1
+        number = max(above, int.from_bytes(last[1:], "big") if last.startswith(table.prefix) else 0) + 1
         self._txn.put(table.prefix + number.to_bytes(8, "big"), value)
         return number
 

@@ -10,7 +10,7 @@ good copy is ever given up for one that was damaged.
 Hard links could be seen: two names of one file in one tree make `cp -a` and tar write the second as a link to the
 first. So a file is shared at most once in an object. Small files are never shared: they gain little, and tools that
 edit in place would find many of them. When an inode has all the links that the file system allows, the entry is
-given up and the next copy takes its place. An entry that nobody links to any more goes with a collection.
+given up and the next copy takes its place. An entry goes with the last object that is linked to it.
 """
 
 from __future__ import annotations
@@ -41,16 +41,18 @@ class Pool:
         self._layout = layout
         self._root = f"{layout.root}/pool"
 
+    def exists(self) -> bool:
+        """Whether anything was ever put into it."""
+        return os.path.isdir(self._root)
+
     def share(self, items: Iterable[Staged]) -> None:
         """Replace what the pool has, in objects that are staged. Raises NoSpace, StoreError."""
-        if not os.path.isdir(self._root):
+        if not self.exists():
             return
         with disk_errors("sharing files of the store"):
             for item in items:
                 for path, node in big_files(item.meta):
-                    entry = self.entry(node)
-                    if os.path.lexists(entry):
-                        self._replace(item, path, node, entry)
+                    self._replace(item, path, node, self.entry(node))
 
     def offer(self, metas: Iterable[ObjectMeta]) -> None:
         """Link what the pool does not have into it, from objects that are registered. Never raises for it."""
@@ -59,18 +61,25 @@ class Pool:
                 with suppress(OSError):
                     self._add(f"{self._layout.store}/{meta.info.path.base}", path, node)
 
+    def give_up(self, entries: Iterable[str]) -> None:
+        """Remove these entries, which no object links to any more; who is just taking one copies instead."""
+        with disk_errors("pruning the pool"):
+            for entry in entries:
+                _give_up(entry)
+
     def prune(self) -> int:
-        """Remove entries that no object links to; how many."""
+        """Remove entries that no object links to; how many. Those of objects in the trash stay."""
         removed = 0
         with disk_errors("pruning the pool"):
             for entry in list(self._entries()):
-                if os.lstat(entry).st_nlink == 1:
-                    os.unlink(entry)
-                    removed += 1
+                with suppress(FileNotFoundError):
+                    if os.lstat(entry).st_nlink == 1:
+                        os.unlink(entry)
+                        removed += 1
         return removed
 
     def _entries(self) -> Iterator[str]:
-        if os.path.isdir(self._root):
+        if self.exists():
             for name in os.listdir(self._root):
                 for inner in os.listdir(f"{self._root}/{name}"):
                     yield f"{self._root}/{name}/{inner}"
@@ -98,10 +107,14 @@ class Pool:
             os.close(fd)
 
     def _replace(self, item: Staged, path: bytes, node: FileNode, entry: str) -> None:
-        source = os.open(entry, _READ)
+        """By the entry, if there is one, and it is still there when it is needed: a collection may prune it."""
+        try:
+            source = os.open(entry, _READ)
+        except FileNotFoundError:
+            return
         try:
             if hash_file(source, node.size, path) != (node.size, node.digest):
-                os.unlink(entry)
+                _give_up(entry)
                 return
             fd, name = open_parent(os.fsencode(item.physical), path)
             try:
@@ -121,9 +134,9 @@ class Pool:
                 os.link(entry, draft, dst_dir_fd=fd, follow_symlinks=False)
             os.rename(draft, name, src_dir_fd=fd, dst_dir_fd=fd)
         except OSError as error:
-            if error.errno != errno.EMLINK:
+            if error.errno not in (errno.EMLINK, errno.ENOENT):
                 raise
-            os.unlink(entry)
+            _give_up(entry)
         finally:
             if path:
                 finish_directory(fd, is_top=b"/" not in path)
@@ -138,6 +151,11 @@ class Pool:
             os.close(out)
         os.unlink(draft, dir_fd=fd)
         return False
+
+
+def _give_up(entry: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(entry)
 
 
 def big_files(meta: ObjectMeta) -> list[tuple[bytes, FileNode]]:

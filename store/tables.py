@@ -10,6 +10,7 @@ contested     derivation and output (see `contested_key`) → ids of its results
 resolutions   derivation ‖ resolution's digest → record
 roots         digest of the link's path → [1, path, id, made in milliseconds since 1970]
 log           8-byte number → id          every object in the order of registration
+given         b"log" → 8-byte number      the last number that was given in the log: none is given twice
 trash         entry of store/ → b""       taken out of the index, on its way out of store/ (see `collect`)
 history       digest of the link's path ‖ 8-byte number → id        what a root's link showed before
 
@@ -51,6 +52,7 @@ LOG = Table(b"j", "log")
 TRASH = Table(b"k", "trash")
 HISTORY = Table(b"l", "history")
 CONTESTED = Table(b"m", "contested", many=True)
+GIVEN = Table(b"n", "given")
 _HISTORY = 50
 
 PATH_BYTES = 20
@@ -121,8 +123,15 @@ def put_object(txn: Txn, info: ObjectInfo) -> bool:
             raise Damaged("an object refers to one that is not in this store", found=f"{info.path} to {reference}")
         txn.put(REFERRERS, reference, info.id)
     txn.put(OBJECTS, info.id, encode_row(info))
-    txn.append(LOG, info.id)
+    _log(txn, info.id)
     return True
+
+
+def _log(txn: Txn, object_id: ObjectId) -> None:
+    """Who has seen the log up to a number has seen all below it, whatever was removed since."""
+    given = txn.get(GIVEN, b"log")
+    number = txn.append(LOG, object_id, 0 if given is None else int.from_bytes(given, "big"))
+    txn.put(GIVEN, b"log", number.to_bytes(8, "big"))
 
 
 def remove_object(txn: Txn, object_id: bytes, info: ObjectInfo, number: int) -> None:

@@ -6,10 +6,13 @@ import os
 import time
 from contextlib import suppress
 
-from kiln.store.disk import disk_errors, open_directory
+from kiln.store.disk import disk_errors, exists_at, open_directory
 from kiln.store.layout import Layout, open_layout
 from kiln.store.locks import FileLock
 from kiln.store.tree import make_enterable, remove_tree
+
+_TRIES = 100
+"""To make a folder that another process, which empties the trash, removes as soon as it sees it."""
 
 
 def to_trash(layout: Layout, dir_fd: int, name: bytes) -> None:
@@ -29,7 +32,10 @@ def to_trash(layout: Layout, dir_fd: int, name: bytes) -> None:
 
 
 class Bin:
-    """A folder in the trash that takes many entries, at one or two system calls each."""
+    """A folder in the trash that takes many entries, at one or two system calls each.
+
+    Somebody may empty the trash meanwhile, this folder with it: another takes its place.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -37,10 +43,7 @@ class Bin:
         self._fd = -1
 
     def __enter__(self) -> Bin:
-        path = f"{self._layout.trash}/{os.urandom(8).hex()}"
-        self._layout.make_folder(path, 0o700)
-        self._path = path
-        self._fd = open_directory(path)
+        self._open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,13 +57,29 @@ class Bin:
         fd = self._folders.get(folder)
         if fd is None:
             fd = self._folders[folder] = open_directory(folder)
-        try:
-            if is_tree is not False and os.geteuid() != 0:
-                make_enterable(fd, name.encode())
-            os.rename(name, name + suffix, src_dir_fd=fd, dst_dir_fd=self._fd)
-        except FileNotFoundError:
-            return False
-        return True
+        while True:
+            try:
+                if is_tree is not False and os.geteuid() != 0:
+                    make_enterable(fd, name.encode())
+                os.rename(name, name + suffix, src_dir_fd=fd, dst_dir_fd=self._fd)
+                return True
+            except FileNotFoundError:
+                if not exists_at(fd, name.encode()):
+                    return False
+            old = self._fd
+            self._open()
+            os.close(old)
+
+    def _open(self) -> None:
+        for tries in range(_TRIES):
+            self._path = f"{self._layout.trash}/{os.urandom(8).hex()}"
+            try:
+                self._layout.make_folder(self._path, 0o700)
+                self._fd = open_directory(self._path)
+                return
+            except FileNotFoundError:
+                if tries == _TRIES - 1:
+                    raise
 
 
 def empty_trash(layout: Layout, seconds: float | None = None) -> int:

@@ -8,6 +8,7 @@ a tree, nor the length of its paths, nor somebody who swaps a directory for a sy
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -165,7 +166,10 @@ def make_enterable(fd: int, name: bytes) -> None:
 
 
 def remove_tree(parent_fd: int, name: bytes) -> None:
-    """Unlink a file or a whole tree, with whatever modes it has. What is gone already is no error."""
+    """Unlink a file or a whole tree, with whatever modes it has. What is gone already is no error.
+
+    A directory into which somebody puts something meanwhile stays.
+    """
     try:
         for event in walk(parent_fd, name, prepare=make_enterable):
             match event.step:
@@ -184,5 +188,6 @@ def remove_tree(parent_fd: int, name: bytes) -> None:
 def _ignore_missing(remove: Callable[..., None], name: bytes, fd: int) -> None:
     try:
         remove(name, dir_fd=fd)
-    except FileNotFoundError:
-        return
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise

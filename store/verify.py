@@ -6,7 +6,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from kiln.store.disk import exists_at, open_directory, read_file
+from kiln.store.disk import disk_errors, exists_at, open_directory, read_file
 from kiln.store.errors import Damaged, StoreError
 from kiln.store.info import ObjectInfo
 from kiln.store.ingest import MTIME_NS, Measure, ingest, show_path
@@ -31,6 +31,8 @@ def read_meta(layout: Layout, base: str) -> ObjectMeta:
         meta = decode_meta(read_file(f"{layout.meta}/{base}"))
     except FileNotFoundError:
         raise Damaged("an object's small file is missing", found=base, help="kiln store verify") from None
+    except OSError as error:
+        raise Damaged(f"an object's small file cannot be read: {error.strerror}", found=base) from error
     if meta.info.path.base != base:
         raise Damaged("an object's small file is named like another object", found=base)
     return meta
@@ -46,22 +48,27 @@ def verify_object(layout: Layout, info: ObjectInfo) -> list[Problem]:
     problems = []
     if meta.info != info:
         problems.append(Problem(where, "its small file and the index contradict each other"))
-    store_fd = open_directory(layout.store)
+    with disk_errors("opening the store's folder"):
+        store_fd = open_directory(layout.store)
     try:
         if not exists_at(store_fd, base.encode()):
             return [*problems, Problem(where, "it is registered but not there")]
-        try:
-            found = ingest(store_fd, base.encode(), Measure()).manifest
-        except (OSError, StoreError) as error:
-            return [*problems, Problem(where, f"it cannot be read: {error}")]
-        if found.root != info.root:
-            problems.extend(Problem(where, what) for what in _differences(meta.manifest, found))
-        else:
-            problems.extend(Problem(where, what) for what in wrong_places(f"{layout.store}/{base}", meta))
-        problems.extend(Problem(where, what) for what in _not_normal(store_fd, base.encode()))
+        return [*problems, *(Problem(where, what) for what in _wrong(layout, store_fd, meta))]
+    except (OSError, StoreError) as error:  # A collection may also have taken it away meanwhile.
+        return [*problems, Problem(where, f"it cannot be read: {error}")]
     finally:
         os.close(store_fd)
-    return problems
+
+
+def _wrong(layout: Layout, store_fd: int, meta: ObjectMeta) -> list[str]:
+    """What is wrong with an object's bytes, modes and times. Raises OSError, StoreError."""
+    base = meta.info.path.base
+    found = ingest(store_fd, base.encode(), Measure()).manifest
+    if found.root != meta.info.root:
+        lines = _differences(meta.manifest, found)
+    else:
+        lines = wrong_places(f"{layout.store}/{base}", meta)
+    return [*lines, *_not_normal(store_fd, base.encode())]
 
 
 def wrong_places(physical: str, meta: ObjectMeta) -> list[str]:
