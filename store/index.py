@@ -26,6 +26,7 @@ from kiln.store.disk import FULL, disk_errors
 from kiln.store.errors import Damaged, NoSpace, StoreError, StoreLocked
 from kiln.store.layout import Layout
 from kiln.store.locks import WRITE_LIMIT, FileLock
+from kiln.store.openlock import hold_open
 
 T = TypeVar("T")
 FIRST_MAP = 32 << 20
@@ -161,7 +162,13 @@ class Environment:
         self._quiet = False
         self._writing = threading.Lock()
         self._lock = FileLock(layout, f"{layout.locks}/{os.path.basename(path)}.write")
-        self._env = self._load(first_map)
+        self._critical = path == layout.critical
+        self._held = hold_open(layout) if self._critical else -1
+        try:
+            self._env = self._load(first_map)
+        except BaseException:
+            self._let_go()
+            raise
 
     @classmethod
     def shared(cls, layout: Layout, path: str, first_map: int = FIRST_MAP) -> Environment:
@@ -179,12 +186,23 @@ class Environment:
             if self._users == 0 and self._pid == os.getpid():
                 del self._open[self.path]
                 self._env.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Have this process no longer counted among those who have the index open."""
+        held, self._held = self._held, -1
+        if held >= 0:
+            os.close(held)
 
     def _load(self, first_map: int) -> Any:
-        try:
-            size = os.stat(f"{self.path}/data.mdb").st_size
-        except FileNotFoundError:
-            size = 0
+        size = self._size()
+        if size == 0 and self._critical and _holds_anything(self._layout) and self._size() == 0:
+            raise Damaged(
+                "the index is missing, and the store is not empty",
+                found=f"nothing in {self.path!r}",
+                help="kiln store rebuild-index",
+            )
+        if size == 0:
             self._layout.make_folder(self.path)
         self._allocate_lock_file()
         try:
@@ -201,6 +219,12 @@ class Environment:
         for name in ("data.mdb", "lock.mdb"):
             self._layout.owner.take_at(None, f"{self.path}/{name}")
         return env
+
+    def _size(self) -> int:
+        try:
+            return os.stat(f"{self.path}/data.mdb").st_size
+        except FileNotFoundError:
+            return 0
 
     def _check_length(self, env: Any) -> None:
         """A file that was cut short would be a SIGBUS where its last pages are read."""
@@ -349,6 +373,15 @@ class Environment:
             self._state.notify_all()
 
 
+def _holds_anything(layout: Layout) -> bool:
+    """Whether something was ever registered here: the index is made before the first object comes."""
+    for folder in (layout.store, layout.records):
+        with os.scandir(folder) as entries:
+            if next(entries, None) is not None:
+                return True
+    return False
+
+
 def _before_fork() -> None:
     Environment._guard.acquire()
     for item in Environment._open.values():
@@ -370,6 +403,7 @@ def _after_fork_in_child() -> None:
     for item in Environment._open.values():
         if item._quiet:
             item._env.close()
+            item._let_go()
         else:
             Environment._inherited.append(item)
     Environment._open.clear()

@@ -5,6 +5,7 @@ the link is made, both in the index and as a symlink in roots/, named by BLAKE3 
 with the object's path behind it:
 
     roots/<32 hex digits>  →  /home/a/project/result
+    roots/<32 hex digits>.before     msgpack [1, [id …]]: what the link showed before, the newest first
 
 A named root is the same with the link in the store itself, at roots/named/<name>.
 
@@ -15,14 +16,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import msgpack
 from blake3 import blake3
 
 from kiln.store.digest import ObjectId
-from kiln.store.disk import disk_errors, open_directory
-from kiln.store.errors import BadName, Refused
+from kiln.store.disk import disk_errors, open_directory, read_file, write_all
+from kiln.store.errors import BadName, Refused, StoreError
 from kiln.store.layout import Layout
 from kiln.store.paths import StorePath, check_name
 
@@ -60,8 +63,9 @@ def remove_link(layout: Layout, link: str) -> None:
     with disk_errors("removing a root"):
         if linked_path(layout, link) is not None:
             os.unlink(link)
-        with suppress(FileNotFoundError):
-            os.unlink(f"{layout.roots}/{root_key(link).hex()}")
+        for path in (_root_file(layout, link), _history_file(layout, link)):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 def check_link(layout: Layout, link: str) -> None:
@@ -95,7 +99,7 @@ def _points_into(layout: Layout, target: str) -> bool:
 
 def write_root_file(layout: Layout, root: Root) -> None:
     """The copy of a root outside the index."""
-    path = f"{layout.roots}/{root_key(root.link).hex()}"
+    path = _root_file(layout, root.link)
     draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
     with disk_errors("writing a root"):
         os.symlink(root.link, draft)
@@ -106,6 +110,43 @@ def write_root_file(layout: Layout, root: Root) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _root_file(layout: Layout, link: str) -> str:
+    return f"{layout.roots}/{root_key(link).hex()}"
+
+
+def _history_file(layout: Layout, link: str) -> str:
+    return f"{_root_file(layout, link)}.before"
+
+
+def write_history_file(layout: Layout, link: str, before: Sequence[ObjectId]) -> None:
+    """The copy, outside the index, of what a link showed before."""
+    path = _history_file(layout, link)
+    draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    with disk_errors("writing what a root showed before"):
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(fd, msgpack.packb([1, list(before)]))
+            layout.owner.take(fd)
+            os.fsync(fd)
+            os.rename(draft, path)
+        except OSError:
+            os.unlink(draft)
+            raise
+        finally:
+            os.close(fd)
+
+
+def read_history_file(layout: Layout, link: str) -> list[ObjectId]:
+    """What a link showed before, the newest first; nothing where that was not kept, or does not parse."""
+    try:
+        match msgpack.unpackb(read_file(_history_file(layout, link))):
+            case [1, list(before)]:
+                return [ObjectId(item) for item in before]
+    except (OSError, ValueError, TypeError, StoreError):
+        pass
+    return []
 
 
 def make_link(link: str, physical: str) -> None:

@@ -53,7 +53,8 @@ TRASH = Table(b"k", "trash")
 HISTORY = Table(b"l", "history")
 CONTESTED = Table(b"m", "contested", many=True)
 GIVEN = Table(b"n", "given")
-_HISTORY = 50
+HISTORY_KEPT = 50
+"""How many of what a root's link showed before are remembered."""
 
 PATH_BYTES = 20
 _DIGITS = {character: value for value, character in enumerate(ALPHABET)}
@@ -246,14 +247,14 @@ def all_resolutions(txn: Txn) -> list[Resolution]:
 
 
 def put_root(txn: Txn, root: Root) -> None:
-    """Register a root. What its link showed before is remembered, the last `_HISTORY` of them."""
+    """Register a root. What its link showed before is remembered, the last `HISTORY_KEPT` of them."""
     key = root_key(root.link)
     old = get_root(txn, root.link)
     if old is not None and old.object != root.object:
         before = txn.prefixed(HISTORY, key)
         number = int.from_bytes(before[-1][0][len(key) :], "big") + 1 if before else 1
         txn.put(HISTORY, key + number.to_bytes(8, "big"), old.object)
-        for forgotten, _ in txn.prefixed(HISTORY, key)[:-_HISTORY]:
+        for forgotten, _ in txn.prefixed(HISTORY, key)[:-HISTORY_KEPT]:
             txn.delete(HISTORY, forgotten)
     txn.put(ROOTS, key, msgpack.packb([1, root.link, root.object, root.made]))
 
@@ -275,6 +276,13 @@ def drop_root(txn: Txn, link: str) -> None:
 def history_of(txn: Txn, link: str) -> list[ObjectId]:
     """What a link showed before what it shows now, the newest first."""
     return [ObjectId(value) for _, value in reversed(txn.prefixed(HISTORY, root_key(link)))]
+
+
+def put_history(txn: Txn, link: str, before: Iterable[ObjectId]) -> None:
+    """What `history_of` is to answer for a link that has no history yet."""
+    key = root_key(link)
+    for number, item in enumerate(reversed(list(before)), 1):
+        txn.put(HISTORY, key + number.to_bytes(8, "big"), item)
 
 
 def all_roots(txn: Txn) -> list[Root]:

@@ -14,12 +14,14 @@ from kiln.store.info import ObjectInfo
 from kiln.store.layout import open_layout
 from kiln.store.locks import build_lock
 from kiln.store.lookup import Lookup
+from kiln.store.openlock import ALONE_LIMIT
 
 if TYPE_CHECKING:
     from kiln.store.collect import Collected, Policy
     from kiln.store.leftovers import Swept
     from kiln.store.reader import StoreReader
-    from kiln.store.recovery import Rebuilt, Recovered
+    from kiln.store.rebuild import Rebuilt
+    from kiln.store.recovery import Recovered
     from kiln.store.repair import Repaired
     from kiln.store.roots import Root
     from kiln.store.usage import Usage
@@ -35,7 +37,7 @@ class Upkeep(Lookup):
         Only a symlink into a store is replaced. Raises NotInStore, Refused, BadName, StoreError.
         """
         from kiln.store.passage import shared_passage
-        from kiln.store.roots import check_link, make_link, new_root, write_root_file
+        from kiln.store.roots import check_link, make_link, new_root, write_history_file, write_root_file
 
         root = new_root(link, target)
         check_link(self.layout, root.link)
@@ -46,6 +48,9 @@ class Upkeep(Lookup):
             kept = self._index.view(lambda txn: tables.get_root(txn, root.link))
             if kept is None or kept.object != target:
                 write_root_file(self.layout, root)
+                if kept is not None:
+                    before = self._index.view(lambda txn: tables.history_of(txn, root.link))
+                    write_history_file(self.layout, root.link, [kept.object, *before][: tables.HISTORY_KEPT])
                 self._index.update(lambda txn: tables.put_root(txn, root))
             make_link(root.link, self.physical(info.path))
         return root
@@ -180,11 +185,12 @@ class Upkeep(Lookup):
         return True
 
     @classmethod
-    def rebuild_index(cls, root: str) -> Rebuilt:
-        """Make the index again from the objects' and records' small files; the old one goes to the trash.
+    def rebuild_index(cls, root: str, *, limit: float = ALONE_LIMIT) -> Rebuilt:
+        """Make the index again from the objects' and records' small files; until that is done the old one stays.
 
-        No other process may have the store open. Raises StoreError.
+        Raises StoreLocked (somebody has the store open for longer than `limit` seconds: he is named), NoSpace,
+        StoreError.
         """
-        from kiln.store.recovery import rebuild_at
+        from kiln.store.rebuild import rebuild_index
 
-        return rebuild_at(open_layout(os.path.abspath(root), create=False))
+        return rebuild_index(open_layout(os.path.abspath(root), create=False), limit)
