@@ -5,7 +5,8 @@ each source folder by what the file system says of every file in it, and Kiln's 
 by the command line alone. A failure is not kept. An answer that can't be read, or whose bytes are not what they were
 when it was written, is no answer. KILN_NO_CACHE turns all of this off, as it does the other layers (`caching`).
 
-The file, one a (build file, attribute), is 32 bytes BLAKE3 of the rest, then a msgpack array; digests are 32-byte `bin`:
+The file, one a (build file, attribute), is 32 bytes BLAKE3 of the rest, then a msgpack array, with digests as 32-byte
+`bin`:
 
     [version, fingerprint of Kiln, time in ns, [[build file, blake3] …], [[source folder, stamp] …],
      [[label, derivation or empty, output, object or empty, name, sub] …]]

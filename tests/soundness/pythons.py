@@ -20,7 +20,21 @@ import tempfile
 
 VERSIONS = ("3.11", "3.12", "3.13")
 _PACKAGES = frozenset(
-    "backports-zstd blake3 cffi fsspec gitdb gitpython lark lmdb msgpack pathspec pycparser pynacl smmap".split()
+    [
+        "backports-zstd",
+        "blake3",
+        "cffi",
+        "fsspec",
+        "gitdb",
+        "gitpython",
+        "lark",
+        "lmdb",
+        "msgpack",
+        "pathspec",
+        "pycparser",
+        "pynacl",
+        "smmap",
+    ]
 )
 """What evaluating imports, and what that needs, by the names in requirements.lock."""
 _NEEDED = "import lark, msgpack, lmdb, blake3, nacl, git, fsspec, pathspec, backports.zstd"
