@@ -107,9 +107,9 @@ def commit(layout: Layout, index: Environment, session: Session, staged: Iterabl
     is finished or undone by the recovery that the next open does.
     """
     objects = list(staged)
-    moves = [*_draft_metas(session, objects), *_draft_records(session, records)]
+    moves = [*draft_metas(session, objects), *_draft_records(session, records)]
     failpoint("commit:staged")
-    intent = _write_intent(session, objects, moves)
+    intent = write_intent(session, objects, moves)
     failpoint("commit:intent")
     session.sync()
     failpoint("commit:synced")
@@ -165,8 +165,9 @@ def envelope_file(digest: EnvelopeDigest) -> str:
     return f"{digest.hex()}.json"
 
 
-def _draft_metas(session: Session, objects: Iterable[Staged]) -> list[Move]:
-    return [Move(_draft(session, encode_meta(item.meta)), META, item.meta.info.path.base) for item in objects]
+def draft_metas(session: Session, objects: Iterable[Staged]) -> list[Move]:
+    """Write the small files of objects into the session's folder."""
+    return [Move(draft(session, encode_meta(item.meta)), META, item.meta.info.path.base) for item in objects]
 
 
 def _draft_records(session: Session, records: Records) -> list[Move]:
@@ -174,13 +175,14 @@ def _draft_records(session: Session, records: Records) -> list[Move]:
     files += [(resolution_file(item), encode_resolution_file(item)) for item in records.resolutions]
     if len(files) > _BUNDLED_FROM:
         files = [encode_bundle(files)]
-    moves = [Move(_draft(session, data), RECORDS, name) for name, data in files]
+    moves = [Move(draft(session, data), RECORDS, name) for name, data in files]
     for data in records.envelopes:
-        moves.append(Move(_draft(session, data), ENVELOPES, envelope_file(envelope_digest(data))))
+        moves.append(Move(draft(session, data), ENVELOPES, envelope_file(envelope_digest(data))))
     return moves
 
 
-def _draft(session: Session, data: bytes, name: str | None = None) -> str:
+def draft(session: Session, data: bytes, name: str | None = None) -> str:
+    """Write a file into the session's folder; its name. Raises NoSpace, StoreError."""
     name = name or session.fresh("draft-")
     with disk_errors("writing a record"):
         fd = os.open(name, _DRAFT, 0o444, dir_fd=session.fd)
@@ -192,9 +194,10 @@ def _draft(session: Session, data: bytes, name: str | None = None) -> str:
     return name
 
 
-def _write_intent(session: Session, objects: Iterable[Staged], moves: Iterable[Move]) -> str:
+def write_intent(session: Session, objects: Iterable[Staged], moves: Iterable[Move]) -> str:
+    """Say what is about to move, so that recovery can finish it; the file's name. It is to be removed at the end."""
     intent = Intent(tuple(item.meta.info.path.base for item in objects), tuple(moves))
-    return _draft(session, intent.encode(), session.fresh(INTENT))
+    return draft(session, intent.encode(), session.fresh(INTENT))
 
 
 def _place_objects(layout: Layout, objects: Iterable[Staged]) -> None:

@@ -25,9 +25,9 @@ from kiln.store import tables
 from kiln.store.add import make_meta
 from kiln.store.alive import Snapshot
 from kiln.store.borrow import stage_as, stage_borrowed
-from kiln.store.commit import META, Staged, seal
+from kiln.store.commit import Staged, draft_metas, seal, sync_folders, write_intent
 from kiln.store.digest import ObjectId
-from kiln.store.disk import disk_errors, exchange, exists_at, open_directory, rename_new, write_all
+from kiln.store.disk import disk_errors, exchange, exists_at, open_directory, rename_new
 from kiln.store.errors import NoSpace, StoreError
 from kiln.store.failpoint import failpoint
 from kiln.store.index import Environment, Txn
@@ -35,7 +35,7 @@ from kiln.store.info import ObjectInfo
 from kiln.store.ingest import Measure, Normalise, ingest
 from kiln.store.lastuse import DAY
 from kiln.store.layout import Layout
-from kiln.store.meta import ObjectMeta, decode_meta, encode_meta
+from kiln.store.meta import ObjectMeta, decode_meta
 from kiln.store.passage import sole_passage
 from kiln.store.reader import StoreReader
 from kiln.store.reassemble import stage_reassembled
@@ -61,7 +61,8 @@ class Repaired(NamedTuple):
 
 def repair(layout: Layout, index: Environment, session: Session, others: Sequence[StoreReader]) -> Repaired:
     """The caller holds the collector's lock. Raises StoreLocked, NoSpace, StoreError."""
-    infos = list(index.view(Snapshot.of).infos.values())
+    snapshot = index.view(Snapshot.of)
+    infos = list(snapshot.infos.values())
     damaged = [info for info in infos if verify_object(layout, info)]
     mended, lost = [], []
     for info in damaged:
@@ -74,26 +75,28 @@ def repair(layout: Layout, index: Environment, session: Session, others: Sequenc
             mended.append(info)
         else:
             lost.append(info)
-    useless = _take_out(layout, index, lost)
+    useless = _take_out(layout, index, snapshot, lost)
     returned = _return(layout, index, session)
     return Repaired(len(infos), tuple(mended), tuple(lost), tuple(useless), tuple(returned))
 
 
 def _heal(layout: Layout, session: Session, info: ObjectInfo) -> bool:
-    """Whether the object is whole after what needs no other copy: its bytes are right."""
+    """Whether the object is whole after what needs no other copy: its bytes are right.
+
+    Nobody has to be kept out: no byte changes, and nothing is collected meanwhile.
+    """
     base = info.path.base.encode()
     store_fd = open_directory(layout.store)
     try:
-        with sole_passage(layout):
-            found = ingest(store_fd, base, Measure())
-            if found.manifest.root != info.root:
-                return False
-            meta = make_meta(found, info.name, info.references)
-            if meta.info == info:  # No self-references: the small file follows from the bytes.
-                with disk_errors("writing an object's small file"):
-                    _write_meta(layout, session, meta)
-            ingest(store_fd, base, Normalise(layout.owner))
-            seal(store_fd, base, meta)
+        found = ingest(store_fd, base, Measure())
+        if found.manifest.root != info.root:
+            return False
+        meta = make_meta(found, info.name, info.references)
+        if meta.info == info:  # No self-references: the small file follows from the bytes.
+            with disk_errors("writing an object's small file"):
+                _write_meta(layout, session, meta)
+        ingest(store_fd, base, Normalise(layout.owner))
+        seal(store_fd, base, meta)
     except NoSpace:
         raise
     except (OSError, StoreError):
@@ -125,39 +128,44 @@ def _borrow(session: Session, object_id: ObjectId, others: Iterable[StoreReader]
 
 
 def _mend(layout: Layout, session: Session, staged: Staged) -> None:
-    """Put a whole copy where a damaged object lies, and its small file beside it."""
-    base = staged.meta.info.path.base
+    """Put a whole copy where a damaged object lies, and its small file beside it.
+
+    The copy is on the disk before others are kept out. Whoever dies here leaves an intent, which recovery follows.
+    """
+    [meta] = moves = draft_metas(session, [staged])
+    intent = write_intent(session, [staged], moves)
+    session.sync()
+    failpoint("repair:synced")
     with sole_passage(layout), disk_errors("repairing an object"):
-        _write_meta(layout, session, staged.meta)
-        session.sync()
-        failpoint("repair:synced")
-        store_fd, folder_fd = open_directory(layout.store), open_directory(staged.folder)
-        try:
-            if exists_at(store_fd, base.encode()):
-                make_enterable(store_fd, base.encode())
-                exchange(folder_fd, staged.entry, store_fd, base.encode())
-                failpoint("repair:exchanged")
-                seal(store_fd, base.encode(), staged.meta)
-                _into_quarantine(layout, folder_fd, staged.entry, base)
-            else:
-                rename_new(folder_fd, staged.entry, store_fd, base.encode())
-                seal(store_fd, base.encode(), staged.meta)
-            os.fsync(store_fd)
-        finally:
-            os.close(store_fd)
-            os.close(folder_fd)
+        os.rename(meta.draft, f"{layout.meta}/{meta.name}", src_dir_fd=session.fd)
+        _exchange(layout, staged)
+        sync_folders(layout, ["store"], moves)
+    with disk_errors("repairing an object"):
+        os.unlink(intent, dir_fd=session.fd)
+
+
+def _exchange(layout: Layout, staged: Staged) -> None:
+    base = staged.meta.info.path.base.encode()
+    store_fd, folder_fd = open_directory(layout.store), open_directory(staged.folder)
+    try:
+        if exists_at(store_fd, base):
+            make_enterable(store_fd, base)
+            exchange(folder_fd, staged.entry, store_fd, base)
+            failpoint("repair:exchanged")
+            seal(store_fd, base, staged.meta)
+            _into_quarantine(layout, folder_fd, staged.entry, base.decode())
+        else:
+            rename_new(folder_fd, staged.entry, store_fd, base)
+            seal(store_fd, base, staged.meta)
+    finally:
+        os.close(store_fd)
+        os.close(folder_fd)
 
 
 def _write_meta(layout: Layout, session: Session, meta: ObjectMeta) -> None:
-    draft = session.fresh("draft-")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444, dir_fd=session.fd)
-    try:
-        write_all(fd, encode_meta(meta))
-        layout.owner.take(fd)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(draft, f"{layout.root}/{META}/{meta.info.path.base}", src_dir_fd=session.fd)
+    [move] = draft_metas(session, [Staged(meta, "", b"")])
+    session.sync()
+    os.rename(move.draft, f"{layout.meta}/{move.name}", src_dir_fd=session.fd)
 
 
 def _quarantine_fd(layout: Layout) -> int:
@@ -178,16 +186,17 @@ def _into_quarantine(layout: Layout, folder_fd: int, entry: bytes, base: str) ->
         os.close(fd)
 
 
-def _take_out(layout: Layout, index: Environment, lost: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+def _take_out(layout: Layout, index: Environment, snapshot: Snapshot, lost: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     """Out of the index first, then out of store/; what went besides the lost."""
     if not lost:
         return []
 
     def body(txn: Txn) -> list[ObjectInfo]:
-        snapshot = Snapshot.of(txn)
-        gone = _with_referrers(txn, snapshot, [info.id for info in lost])
+        new = txn.after(tables.LOG, snapshot.last.to_bytes(8, "big"))
+        numbers = {**snapshot.numbers, **{ObjectId(value): int.from_bytes(key, "big") for key, value in new}}
+        gone = _with_referrers(txn, [info.id for info in lost])
         for info in gone:
-            tables.remove_object(txn, info.id, info, snapshot.numbers[info.id])
+            tables.remove_object(txn, info.id, info, numbers[info.id])
         return gone
 
     with sole_passage(layout), disk_errors("moving damaged objects into quarantine"):
@@ -209,13 +218,14 @@ def _take_out(layout: Layout, index: Environment, lost: Sequence[ObjectInfo]) ->
     return [info for info in gone if info.id not in own]
 
 
-def _with_referrers(txn: Txn, snapshot: Snapshot, starts: Iterable[ObjectId]) -> list[ObjectInfo]:
+def _with_referrers(txn: Txn, starts: Iterable[ObjectId]) -> list[ObjectInfo]:
     found: dict[ObjectId, ObjectInfo] = {}
-    stack = [item for item in starts if item in snapshot.infos]
+    stack = list(starts)
     while stack:
         item = stack.pop()
-        if item not in found:
-            found[item] = snapshot.infos[item]
+        info = None if item in found else tables.get_object(txn, item)
+        if info is not None:
+            found[item] = info
             stack.extend(ObjectId(value) for value in txn.values(tables.REFERRERS, item))
     return list(found.values())
 

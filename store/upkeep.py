@@ -155,8 +155,9 @@ class Upkeep(Lookup):
         from kiln.store.collect import collector_lock
         from kiln.store.leftovers import sweep_leftovers
 
+        session = self._writing()
         with collector_lock(self.layout):
-            return sweep_leftovers(self.layout, self._index, evidence=evidence, dry_run=dry_run)
+            return sweep_leftovers(self.layout, self._index, session, evidence=evidence, dry_run=dry_run)
 
     def usage(self) -> Usage:
         """What holds what alive, and what it costs."""

@@ -24,9 +24,10 @@ from store_samples import (
 )
 from store_samples import built as built_output
 
-from kiln.store import failpoint
-from kiln.store.errors import Damaged, NotInStore
+from kiln.store import failpoint, repair, session
+from kiln.store.errors import Damaged, NotInStore, StoreError
 from kiln.store.info import ObjectInfo
+from kiln.store.passage import sole_passage
 from kiln.store.paths import OutputName
 from kiln.store.reader import StoreReader
 from kiln.store.store import Store
@@ -134,10 +135,54 @@ def test_killed_during_a_repair(place: str, other: StoreReader, point: str) -> N
     source = other.root if point in ("repair:synced", "repair:exchanged") else ""
     assert run_python(KILLED, f"{place}/store", source, point).returncode == -9
     with Store.open(f"{place}/store") as store:
+        left = store.check(contents=True)
+        assert {item.where for item in left} == ({str(made["base"].path)} if point == "repair:synced" else set())
         store.repair([other])
         assert store.check(contents=True) == []
         assert store.borrow(other, made["app"].id) == made["app"]
         assert store.check(contents=True) == [] and len(store.all_objects()) == 4
+
+
+def test_failing_during_a_repair(place: str, other: StoreReader) -> None:
+    """Between the exchange and the seal: the next to open the store finishes it."""
+
+    def fail(name: str) -> None:
+        if name == "repair:exchanged":
+            raise OSError(5, "Input/output error")
+
+    with Store.open(f"{place}/store") as store:
+        made = fill(store, place)
+        change(store.physical(made["base"].path) + "/d/f")
+        failpoint.armed = fail
+        with pytest.raises(StoreError, match="repairing an object"):
+            store.repair([other])
+        failpoint.armed = None
+    with Store.open(f"{place}/store") as store:
+        assert store.check(contents=True) == [] and len(store.all_objects()) == 4
+
+
+@pytest.mark.parametrize("damage", ["a byte", "a mode", "no small file"])
+def test_nobody_is_kept_out_while_a_repair_reads_or_writes(
+    store: Store, place: str, other: StoreReader, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """What may take long is done outside the passage: this thread could enter it there."""
+    seen: list[str] = []
+
+    def outside(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def look(*args: object) -> object:
+            seen.append(name)
+            with sole_passage(store.layout):
+                pass
+            return real(*args)
+
+        return look
+
+    made = fill(store, place)
+    DAMAGE[damage](store, made["base"])
+    monkeypatch.setattr(repair, "ingest", outside("ingest", repair.ingest))
+    monkeypatch.setattr(session, "sync_filesystem", outside("sync", session.sync_filesystem))
+    assert store.repair([other]).mended == (made["base"],)
+    assert set(seen) == {"ingest", "sync"}
 
 
 def test_borrowing_takes_the_closure(store: Store, place: str, other: StoreReader) -> None:
