@@ -106,7 +106,6 @@ def _spec(
     os.mkdir(build_dir, 0o755)
     os.mkdir(out_dir, 0o755)
     env = {key: render(value, drv, shown) for key, value in drv.env}
-    env["KILN_JOBS"] = str(workshop.jobs)
     return SandboxSpec(
         inputs=workshop.places(closure),
         outputs=tuple(scratch.items()),
@@ -116,7 +115,6 @@ def _spec(
         env=tuple(sorted(env.items())),
         links=tuple((path, render(target, drv, shown)) for path, target in drv.links),
         limits=making.limits,
-        cores=workshop.jobs,
         secrets=tuple([(secret.name, secret.text) for secret in secrets]),
     )
 

@@ -1,8 +1,8 @@
-"""Answering what a builder asks about the machine: the kernel's release, its memory, its uptime.
+"""Answering what a builder asks about the machine: the kernel's release, its memory, its uptime, its processors.
 
 A filter can refuse a call, not change its result. But it may leave a call to whoever holds its listener
 (seccomp_unotify(2)): process 1 receives the call, writes a fixed structure to where the caller wants it, and lets the
-call return. Only `uname` and `sysinfo` come this way; a program calls them once, if at all.
+call return. Only `uname`, `sysinfo` and `sched_getaffinity` come this way; a program calls them once, if at all.
 
 The caller sleeps until the answer is sent, and nothing of the answer depends on memory that it could change
 meanwhile, so that there is nothing to race for. Structures are those of x86_64 (linux/seccomp.h, linux/utsname.h,
@@ -17,7 +17,7 @@ import struct
 
 from kiln.interpreter.sandbox import syscalls, world
 
-UNAME, SYSINFO = 63, 99
+UNAME, SYSINFO, GETAFFINITY = 63, 99, 204
 
 _RECEIVE, _SEND, _VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTICE = struct.Struct("<QIIiIQ6Q")
@@ -31,6 +31,8 @@ _SYSINFO = struct.pack(
     "<q3Q6QHHI2QII", 1, 0, 0, 0, world.MEMORY, world.MEMORY, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0
 )  # fmt: skip
 _ANSWERS = {UNAME: _UTSNAME, SYSINFO: _SYSINFO}
+_PROCESSORS = struct.pack("<Q", (1 << world.PROCESSORS) - 1)
+"""The set that a kernel for 64 processors gives (sched_getaffinity(2)): one word, whose length is returned."""
 
 
 def answer(listener: int) -> None:
@@ -38,13 +40,26 @@ def answer(listener: int) -> None:
     notice = bytearray(_NOTICE.size)
     try:
         fcntl.ioctl(listener, _RECEIVE, notice, True)
-        call, process, _, number, _, _, address, *_ = _NOTICE.unpack(notice)
-        error = _give(listener, call, process, address, _ANSWERS[number])
-        fcntl.ioctl(listener, _SEND, _RESPONSE.pack(call, 0, -error, 0))
+        call, process, _, number, _, _, *given = _NOTICE.unpack(notice)
+        if number == GETAFFINITY:
+            value, error = (
+                len(_PROCESSORS),
+                _give_processors(listener, call, process, given[1] & 0xFFFFFFFF, given[2]),
+            )
+        else:
+            value, error = 0, _give(listener, call, process, given[0], _ANSWERS[number])
+        fcntl.ioctl(listener, _SEND, _RESPONSE.pack(call, 0 if error else value, -error, 0))
     except OSError as trouble:
         # The caller was killed, or a signal has taken it out of its call: then it asks again.
         if trouble.errno not in (errno.ENOENT, errno.EINTR):
             raise
+
+
+def _give_processors(listener: int, call: int, process: int, room: int, address: int) -> int:
+    """As `_give`, into `room` bytes, of which the kernel takes whole words alone."""
+    if room < len(_PROCESSORS) or room % len(_PROCESSORS):
+        return errno.EINVAL
+    return _give(listener, call, process, address, _PROCESSORS)
 
 
 def _give(listener: int, call: int, process: int, address: int, data: bytes) -> int:

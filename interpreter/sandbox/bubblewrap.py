@@ -4,7 +4,7 @@ Chosen by name, never fallen back to. The plan is the one that our own launcher 
 bubblewrap's arguments. What it can't do is left out and is named, in every witness and statement, as degraded:
 
     - no time namespace: the monotonic clocks run since the machine started
-    - `uname` and `sysinfo` tell of the host: no process of ours is there to answer them
+    - `uname`, `sysinfo` and `sched_getaffinity` tell of the host: no process of ours is there to answer them
     - the domain name is the host's
     - /proc shows bubblewrap's own process, and so its arguments
     - limits of memory, processes and disk hold where a control group does, and are not measured
@@ -50,7 +50,7 @@ from kiln.interpreter.sandbox.operations import (
 DEGRADED = (
     "no time namespace: clocks run since the machine started",
     "the domain name is the host's",
-    "the kernel's release and the memory's size are the host's",
+    "the kernel's release, the memory's size and the number of processors are the host's",
     "/proc shows the engine's own process",
 )
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from kiln.interpreter.sandbox.bubbledriver import main; main()"

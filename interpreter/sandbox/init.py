@@ -223,7 +223,7 @@ def _install_filter(programs: Filters, filters: _socket.socket) -> list[str]:
         if error.errno != errno.EBUSY:
             raise
         syscalls.install_filter(programs.plain, flags)
-        return ["the kernel's release and the memory's size are the host's"]
+        return ["the kernel's release, the memory's size and the number of processors are the host's"]
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, "little"))
     filters.sendmsg([b"1"], [rights])
     return []

@@ -88,7 +88,7 @@ def plan_sandbox(spec: SandboxSpec, identity: Identity, group: str | None = None
         *_devices(),
         *_places(spec),
         *_members(spec),
-        Proc("proc", world.PROC_KEEP, world.proc_fakes(spec.cores)),
+        Proc("proc", world.PROC_KEEP, world.proc_fakes()),
         EnterRoot(),
     )
     return Plan(enter, inside, _builder(spec), _watch(spec))
@@ -106,8 +106,6 @@ def check_spec(spec: SandboxSpec) -> None:
     for name, _ in spec.env:
         if not name or "=" in name:
             raise BadSpec("not a variable's name", found=repr(name))
-    if spec.cores < 1:
-        raise BadSpec("a build without a processor", expected="one or more", found=str(spec.cores))
     _check_links([link for link, _ in spec.links])
     for name, _ in spec.secrets:
         if not name or "/" in name or name.startswith("."):

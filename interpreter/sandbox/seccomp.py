@@ -10,8 +10,8 @@ arguments at 16, 8 bytes each.
 The rules allow by default and take away what reaches beyond a build: other processes' memory, the kernel's keys,
 programs and modules, mounts and namespaces, setuid files, extended attributes, exotic sockets. All calls that came
 after Linux 5.12 do not exist (ENOSYS), so that a builder sees one kernel interface whatever the host runs; this also
-covers x32, whose numbers begin at 2**30. `uname` and `sysinfo` tell of the host and are answered by the sandbox's
-init (see `answers.py`).
+covers x32, whose numbers begin at 2**30. `uname`, `sysinfo` and `sched_getaffinity` tell of the host and are answered
+by the sandbox's init (see `answers.py`).
 
 Arguments are tested in their low 32 bits, which is all that the kernel reads of the ones tested here.
 """
@@ -22,7 +22,7 @@ import errno
 import struct
 from typing import NamedTuple, TypeAlias
 
-from kiln.interpreter.sandbox.answers import SYSINFO, UNAME
+from kiln.interpreter.sandbox.answers import GETAFFINITY, SYSINFO, UNAME
 
 AUDIT_ARCH_X86_64 = 0xC000003E
 RET_ALLOW = 0x7FFF0000
@@ -197,6 +197,8 @@ RULES: dict[int, Rule] = {
     **dict.fromkeys(range(188, 200), _NO_ATTRIBUTES),
     # A user's supplementary groups can't be dropped without privilege; 0 is "none".
     115: Refuse(0),  # getgroups
+    # Which processors it runs on is the host's matter: what is asked for may not exist here.
+    203: Refuse(0),  # sched_setaffinity
     # Address randomisation stays off, and the other personalities away.
     135: AllowWhen(((Among(0, (0xFFFFFFFF, 0x0040000)),),), errno.EPERM),  # personality
     # Sockets that a network namespace does not hold (AF_VSOCK, AF_ALG), or that nobody needs.
@@ -211,7 +213,7 @@ RULES: dict[int, Rule] = {
     16: RefuseWhen((Among(1, (_TIOCSTI, _TIOCLINUX)),), errno.EPERM),  # ioctl
 }
 
-ASKED = (UNAME, SYSINFO)
+ASKED = (UNAME, SYSINFO, GETAFFINITY)
 
 
 def assemble(rules: dict[int, Rule], first_unknown: int = FIRST_UNKNOWN) -> tuple[Instruction, ...]:

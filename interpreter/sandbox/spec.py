@@ -4,7 +4,7 @@ As JSON, for keeping beside a failed build:
 
     {"inputs": [["/home/ada/…/store/3v9q…-zlib-1.3", "3v9q…-zlib-1.3"], …], "outputs": [["out", "7h2k…-lua-5.4"]],
      "build_dir": …, "out_dir": …, "argv": […], "env": [[name, value] …], "links": [[path, target] …],
-     "limits": {"time": 3600, "silence": 1200, …}, "cores": 4, "tmp_dir": null}
+     "limits": {"time": 3600, "silence": 1200, …}, "tmp_dir": null}
 
 Secrets are never part of it.
 """
@@ -39,7 +39,7 @@ class SandboxSpec:
     `inputs`: the closure's members, each with its physical path, whose last component is the store path's.
     `outputs`: each output's scratch path. `build_dir` (shown as /build) and `out_dir` (shown as /kiln/store) are
     empty directories on the store's file system that the build's user owns or root hands over; `tmp_dir` likewise
-    as /tmp, or None for a tmpfs. `argv[0]` is a path inside. `cores`: how many processors /proc tells of.
+    as /tmp, or None for a tmpfs. `argv[0]` is a path inside.
     """
 
     inputs: tuple[tuple[str, StorePath], ...]
@@ -50,7 +50,6 @@ class SandboxSpec:
     env: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     limits: Limits = _NO_OTHER_LIMITS
-    cores: int = 1
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tmp_dir: str | None = None
 
@@ -67,7 +66,6 @@ def encode_spec(spec: SandboxSpec) -> bytes:
             "env": spec.env,
             "links": spec.links,
             "limits": spec.limits.amounts(),
-            "cores": spec.cores,
             "tmp_dir": spec.tmp_dir,
         }
     ).encode()
@@ -87,7 +85,6 @@ def decode_spec(data: bytes) -> SandboxSpec:
             env=tuple((str(name), str(value)) for name, value in fields["env"]),
             links=tuple((str(path), str(target)) for path, target in fields["links"]),
             limits=Limits(time, silence, log, memory, processes, disk),
-            cores=int(fields["cores"]),
             tmp_dir=None if fields["tmp_dir"] is None else str(fields["tmp_dir"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError, StoreError) as error:

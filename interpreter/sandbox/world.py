@@ -1,14 +1,8 @@
 """The fixed facts inside every sandbox: users, names, environment, what /proc says, limits.
 
 Part of the sandbox epoch (`kiln.interpreter.derivation.SANDBOX_EPOCH`): whatever changes here changes what a builder
-can observe, and raises the epoch.
-
-What a builder can still learn of its machine, because namespaces and a filter can't hide it: the date; the
-processor's instructions and speed; how many processors it may use (sched_getaffinity, /proc/self/status); the kind,
-size, device and inode numbers of the store's file system; in /proc/self/mountinfo where the store lies and who owns
-it; in /proc/self/cgroup and timens_offsets the names of control groups and the machine's uptime; its own niceness;
-how many supplementary groups a user has (as 65534, in /proc/self/status alone); the names, not the contents, of the
-files of /proc; random bytes. `kiln reproduce` varies these instead.
+can observe, and raises the epoch, from the first release on. What a builder can learn of its machine in spite of
+them is declared in docs/spec/sandbox.md.
 """
 
 from __future__ import annotations
@@ -16,6 +10,10 @@ from __future__ import annotations
 UID, GID = 1000, 100
 NOBODY = 65534
 HOST, DOMAIN = "localhost", "localdomain"
+MEMORY = 8 << 30
+"""What /proc/meminfo and sysinfo claim; bytes."""
+PROCESSORS = 4
+"""What /proc/cpuinfo, /proc/stat and sched_getaffinity claim, and KILN_JOBS (docs/adr/0011)."""
 
 BUILD, TMP, STORE, SECRETS = "build", "tmp", "kiln/store", "run/secrets"
 """Places relative to the root."""
@@ -29,6 +27,7 @@ ENVIRONMENT = {
     "TZ": "UTC0",
     "LC_ALL": "C",
     "SOURCE_DATE_EPOCH": "315532800",
+    "KILN_JOBS": str(PROCESSORS),
 }
 """What a builder finds unless its derivation sets it. /homeless does not exist, so that a build that reads a user's
 settings fails where it does. 315532800 is 1980-01-01, the first time that a zip file can hold. `UTC0` needs no time
@@ -57,22 +56,20 @@ DEVICE_LINKS = {
 RELEASE = "5.12.0"
 VERSION = "#1 SMP PREEMPT"
 MACHINE = "x86_64"
-MEMORY = 8 << 30
-"""What /proc/meminfo and sysinfo claim; bytes."""
 
 PROC_KEEP = ("self", "thread-self", "mounts", "net")
 """Entries of /proc beside the processes that stay as they are: links into a process's own folder."""
 
 
-def proc_fakes(cores: int) -> tuple[tuple[str, str], ...]:
+def proc_fakes() -> tuple[tuple[str, str], ...]:
     """Paths below /proc and what they say. `sys` is a folder made of these; every other entry is empty."""
     processors = "".join(
         f"processor\t: {core}\nvendor_id\t: Kiln\nmodel name\t: x86_64\nphysical id\t: 0\n"
-        f"core id\t\t: {core}\ncpu cores\t: {cores}\n\n"
-        for core in range(cores)
+        f"core id\t\t: {core}\ncpu cores\t: {PROCESSORS}\n\n"
+        for core in range(PROCESSORS)
     )
     ticks = "0 0 0 0 0 0 0 0 0 0"
-    cpus = "".join(f"cpu{core} {ticks}\n" for core in range(cores))
+    cpus = "".join(f"cpu{core} {ticks}\n" for core in range(PROCESSORS))
     kilobytes = MEMORY >> 10
     return (
         ("cmdline", "\n"),

@@ -47,5 +47,7 @@ for file in keys modules timer_list interrupts kallsyms partitions diskstats con
 done
 title network
 ip -o -4 addr | cut -c1-40
-title memory
+title "memory and processors"
 free -m | head -2
+nproc
+taskset 8000000 nproc

@@ -138,5 +138,7 @@ def test_where_no_listener_is_to_be_had_the_result_says_so(room):
     with os.fdopen(reading) as file:
         status, enforced, degraded = json.load(file)
     os.waitpid(pid, 0)
-    assert status == "ok" and degraded == ["the kernel's release and the memory's size are the host's"]
+    assert status == "ok" and degraded == [
+        "the kernel's release, the memory's size and the number of processors are the host's"
+    ]
     assert [name for name, holds in enforced.items() if not holds] == ["host_hidden"]

@@ -25,7 +25,6 @@ SPEC = SandboxSpec(
     env=(("CFLAGS", "-O2"), ("PATH", "/kiln/bin")),
     links=(("/usr/bin/env", f"{path_of('busybox')}/bin/busybox"), ("/bin/sh", f"{path_of('busybox')}/bin/busybox")),
     limits=Limits(1, 2, 3),
-    cores=4,
 )
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 
@@ -88,7 +87,6 @@ BAD = {
     "a link below a link": {"links": (("/bin", "x"), ("/bin/sh", "y"))},
     "a link twice": {"links": (("/bin/sh", "x"), ("/bin/sh", "y"))},
     "a secret in a folder": {"secrets": (("a/b", "x"),)},
-    "no cores": {"cores": 0},
 }
 
 

@@ -1,7 +1,10 @@
 """What one machine is and another is not must not change a byte: a probe writes down all that it sees, twice.
 
 The second machine is made of what an ordinary user can change about this one: host name, the clocks since
-the start, the kernel's release (as old programs are shown it), processors, limits, priority, environment, places.
+the start, the kernel's release (as old programs are shown it), how many processors there are and how many a process
+may use, limits, priority, environment, places, and how many builds run at once. Another /proc can't be had: where a
+part of it is covered the kernel mounts no new one (test_containers), and of the new one no sandbox shows more than
+fixed text (tests/sandbox/golden/probe.txt).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ pub let default: Made = c.package({
     sh %{b.deps.probe}/probe.sh > %{b.out}
     {
       cat /proc/cpuinfo /proc/meminfo /proc/stat /proc/sys/kernel/random/boot_id
+      nproc; echo $KILN_JOBS
       ls -A / /dev /etc /proc/sys; hostname; dnsdomainname; cut -d. -f1 /proc/uptime; uname -a; id; ulimit -a
       stat -c '%n %a %u %g %h' /build /tmp /kiln/store/*; date -r %{b.deps.probe}/probe.sh +%s; tty || true
     } >> %{b.out}
@@ -33,14 +37,15 @@ pub let default: Made = c.package({
 });
 """
 OTHER = (
+    "mount --bind ../online /sys/devices/system/cpu/online; test $(getconf _NPROCESSORS_ONLN) = 64; "
     "hostname other-machine; ulimit -Sn 300; ulimit -Ss 4096; "
     'ulimit -c unlimited || true; umask 077; cd /; exec nice -n 5 setarch --uname-2.6 taskset -c 0 "$@"'
 )
 
 
-def realise(home):
+def realise(home, *options):
     """The store path that comes out, which says what every byte is."""
-    done = home.kiln("realise", os.path.join(home.work, "main.kiln"), "--no-link", "-j", "2", "--json").expect()
+    done = home.kiln("realise", os.path.join(home.work, "main.kiln"), "--no-link", *options, "--json").expect()
     return done.document["data"]["results"][0]
 
 
@@ -49,7 +54,8 @@ def test_another_machine(ordinary):
     home.write("main.kiln", BUILD)
     with open(os.path.join(REPOSITORY, "tests/sandbox/probe.sh")) as file:
         home.write("probe.sh", file.read())
-    here = realise(home)
+    here = realise(home, "-j", "1")
+    home.write("../online", "0-63\n")
     before = home.prefix
     apart = ("--user", "--map-root-user", "--mount", "--uts", "--time", "--boottime=99999999", "--monotonic=99999")
     home.prefix = (*before, "unshare", *apart, "--fork", "sh", "-euc", OTHER, "other")
