@@ -22,6 +22,7 @@ from kiln.interpreter.errors import NotBrought, not_brought
 from kiln.interpreter.events import StepFinished, StepInterrupted, StepProgress, StepStarted, Warned
 from kiln.interpreter.evidence import digest_of_made
 from kiln.interpreter.judging import Realisation
+from kiln.interpreter.ledger import scope_of
 from kiln.interpreter.plan import Plan, drv_inputs
 from kiln.interpreter.schedule import Demand
 from kiln.interpreter.standing import resolved_recipe
@@ -187,7 +188,7 @@ class Bringing:
             return
         resolved = digest_of_made(recipe)
         wanted = {spec.name for spec in step.derivation.outputs}
-        if wanted <= self._workshop.ledger.realised(resolved).keys():
+        if wanted <= self._workshop.ledger.realised(resolved, frozenset({scope_of(step.derivation)})).keys():
             return
         found = self._substituter.cutoff(step, resolved, wanted)
         if found is not None:

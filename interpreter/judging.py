@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from kiln.interpreter.derivation import (
     BuildStep,
-    Builtin,
     DrvOutput,
     FetchStep,
     Graph,
@@ -23,6 +22,7 @@ from kiln.interpreter.derivation import (
     resolve,
     resolved_digest,
 )
+from kiln.interpreter.ledger import scope_of
 from kiln.store.cache.several import Caches
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.paths import OutputName, check_name
@@ -124,7 +124,8 @@ class Judge:
     def admitted(self, resolved: Iterable[ResolvedDigest]) -> dict[ObjectId, list[Admitted]]:
         """What caches claim of these derivations, as far as the policy admits it, by the object that was made.
 
-        Of what is not admitted nothing is said: it comes along with something that is.
+        Which derivations these are is a hint of the caches, and what kind of step they are is not known: a key counts
+        that is trusted for any. Of what is not admitted nothing is said: it comes along with something that is.
         """
         found: dict[ObjectId, list[Admitted]] = {}
         for claims in self._caches.claims(resolved).values():
@@ -187,7 +188,4 @@ def _name_of(step: Step, output: OutputName) -> str | None:
 
 
 def _scope(step: Step) -> Scope:
-    """What a key must be trusted for, to speak of such a step."""
-    if isinstance(step, FetchStep):
-        return Scope.FETCH
-    return Scope.BUILTIN if isinstance(step.derivation.builder, Builtin) else Scope.SANDBOXED
+    return scope_of(step.fixed if isinstance(step, FetchStep) else step.derivation)

@@ -1,22 +1,40 @@
 """What the store's records say of derivations: how each was resolved, what came of it, on whose evidence.
 
 The store holds digests and knows no derivation; the planner asks for derivations and knows no store. Records of
-one's own store were verified when they were admitted, and are not verified again each time they are read.
+one's own store were verified when they were admitted, and are not verified again each time they are read. But what
+came from elsewhere is used only while the policy still admits it, as it is today: keys are revoked, expire, are
+trusted no longer or for less. The policy is asked for when there is such a record, and not before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from kiln.interpreter.derivation import Derivation, DrvOutput, SourceObject, resolve, resolved_digest
+from kiln.interpreter.derivation import (
+    Builtin,
+    Derivation,
+    DrvOutput,
+    Fixed,
+    SourceObject,
+    resolve,
+    resolved_digest,
+)
 from kiln.interpreter.plan import Known
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
-from kiln.store.records import Pin, Resolution, Signer, sign_resolution
+from kiln.store.provenance.admission import ANY_STEP, still_counts, vouches
+from kiln.store.provenance.trust import Policy, Scope
+from kiln.store.records import Claim, Pin, Resolution, Signer, sign_resolution
 from kiln.store.store import Store
+from kiln.store.tables import Witnessed
+
+BUILDS = frozenset({Scope.SANDBOXED, Scope.BUILTIN})
+"""What a step may be that was resolved. A fetch is not: its one digest serves for both."""
+FETCHES = frozenset({Scope.FETCH})
+RESOLUTIONS = frozenset({Scope.RESOLVE})
 
 
 class Realised(NamedTuple):
@@ -29,8 +47,9 @@ class Realised(NamedTuple):
 class Ledger:
     """A view of one store. Implements `plan.Knowledge`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, policy: Callable[[], Policy]) -> None:
         self._store = store
+        self._policy = policy
 
     @property
     def store(self) -> Store:
@@ -39,14 +58,22 @@ class Ledger:
     def known(self, drvs: Collection[DrvDigest]) -> Mapping[DrvDigest, Sequence[Known]]:
         """What is answered is pinned: no collector takes it before the command ends."""
         resolutions = self._store.resolutions_for(drvs)
-        tried: dict[DrvDigest, list[tuple[ResolvedDigest, tuple[Pin, ...]]]] = {
-            drv: [(item.resolved, item.pins) for item in resolutions.get(drv, ())] or [(ResolvedDigest(drv), ())]
-            for drv in drvs
+        tried = {drv: _said(resolutions.get(drv, ())) or {(ResolvedDigest(drv), ()): []} for drv in drvs}
+        scopes = {
+            resolved: FETCHES if resolved == ResolvedDigest(drv) else BUILDS
+            for drv, found in tried.items()
+            for resolved, _ in found
         }
-        made = self._realised({resolved for found in tried.values() for resolved, _ in found})
+        rows = self._store.claims_for_many(scopes)
+        made = self._made(self._counting(rows, scopes))
         ways: dict[DrvDigest, list[Known]] = {}
         for drv, found in tried.items():
-            known = [_known(pins, one) for resolved, pins in found for one in made.get(resolved, ())]
+            known = [
+                _known(pins, one)
+                for (resolved, pins), signers in found.items()
+                if resolved in made and self._holds(signers, rows[resolved])
+                for one in made[resolved]
+            ]
             if known:
                 ways[drv] = known
         return ways
@@ -58,16 +85,22 @@ class Ledger:
         """Whether claims give more than one object for some output, so that two of them could meet."""
         return bool(self._store.contests())
 
-    def realised(self, resolved: ResolvedDigest) -> dict[OutputName, Realised]:
-        """The outputs of a resolved derivation that are there, and are pinned: those of one build, of several."""
-        return next(iter(self._realised([resolved]).get(resolved, ())), {})
+    def realised(self, resolved: ResolvedDigest, scopes: frozenset[Scope] = ANY_STEP) -> dict[OutputName, Realised]:
+        """The outputs of a resolved derivation that are there, and are pinned: those of one build, of several.
 
-    def _realised(self, wanted: Iterable[ResolvedDigest]) -> dict[ResolvedDigest, list[dict[OutputName, Realised]]]:
+        `scopes` are what a key must be trusted for, to speak of it: one of them, if more is not known.
+        """
+        rows = self._store.claims_for_many([resolved])
+        made = self._made(self._counting(rows, {resolved: scopes}))
+        return next(iter(made.get(resolved, ())), {})
+
+    def _made(
+        self, claims: Mapping[ResolvedDigest, Sequence[Witnessed]]
+    ) -> dict[ResolvedDigest, list[dict[OutputName, Realised]]]:
         """For each, what each of its builds made, the one of which most is there first.
 
         Outputs of two builds are never put together: one may refer to the other as its own build made it.
         """
-        claims = self._store.claims_for_many(wanted)
         infos = self._store.pin({item.claim.object for found in claims.values() for item in found})
         realised: dict[ResolvedDigest, list[dict[OutputName, Realised]]] = {}
         for resolved, found in claims.items():
@@ -80,11 +113,27 @@ class Ledger:
                 realised[resolved] = sorted(builds.values(), key=len, reverse=True)
         return realised
 
+    def _counting(
+        self, found: Mapping[ResolvedDigest, list[Witnessed]], scopes: Mapping[ResolvedDigest, frozenset[Scope]]
+    ) -> dict[ResolvedDigest, list[Witnessed]]:
+        """Those of the rows that still count: what was built here, and what the policy admits today."""
+        return {
+            resolved: rows if _all_built(rows) else _admitted(self._policy(), rows, scopes[resolved])
+            for resolved, rows in found.items()
+        }
+
+    def _holds(self, signers: Collection[str], rows: Iterable[Witnessed]) -> bool:
+        """Whether a resolution still counts; one that leads to what was built here decides nothing."""
+        return not signers or _all_built(rows) or still_counts(self._policy(), signers, RESOLUTIONS)
+
     def evidence(self, item: DrvOutput, made: ObjectId) -> EnvelopeDigest | None:
-        """The envelope about an object as an output of a derivation."""
+        """The envelope about an object as an output of a derivation: of several, one that counts today."""
         resolutions = self._store.resolutions_for([item.drv]).get(item.drv, ())
-        for resolved in [ResolvedDigest(item.drv), *(resolution.resolved for resolution in resolutions)]:
-            for claim, witness, *_ in self._store.claims_for(resolved):
+        tried = [ResolvedDigest(item.drv), *(resolution.resolved for resolution in resolutions)]
+        rows = self._store.claims_for_many(tried)
+        counting = self._counting(rows, dict.fromkeys(tried, ANY_STEP))
+        for found in (counting, rows):
+            for claim, witness, *_ in (row for resolved in tried for row in found.get(resolved, ())):
                 if claim.object == made and claim.output == item.output:
                     return witness.envelope
         return None
@@ -112,12 +161,44 @@ class Ledger:
         return present[0] if present else (found[0] if found else None)
 
 
+def scope_of(recipe: Derivation | Fixed) -> Scope:
+    """What a key must be trusted for, to speak of such a step."""
+    if isinstance(recipe, Fixed):
+        return Scope.FETCH
+    return Scope.BUILTIN if isinstance(recipe.builder, Builtin) else Scope.SANDBOXED
+
+
 def sign_pins(
     signer: Signer, drv: DrvDigest, resolved: ResolvedDigest, pins: Mapping[DrvOutput, SourceObject]
 ) -> Resolution:
     """That `drv` came down to `resolved` with these inputs, signed."""
     rows = [Pin(item.drv, item.output, made.id, made.name) for item, made in pins.items()]
     return sign_resolution(signer, drv, resolved, rows, made=time.time_ns() // 1_000_000)
+
+
+def _said(found: Iterable[Resolution]) -> dict[tuple[ResolvedDigest, tuple[Pin, ...]], list[str]]:
+    """What resolutions say, each with the ids of the keys that say it."""
+    said: dict[tuple[ResolvedDigest, tuple[Pin, ...]], list[str]] = {}
+    for item in found:
+        said.setdefault((item.resolved, item.pins), []).append(item.keyid)
+    return said
+
+
+def _all_built(rows: Iterable[Witnessed]) -> bool:
+    return all(row.origin == "built" for row in rows)
+
+
+def _admitted(policy: Policy, rows: Iterable[Witnessed], scopes: frozenset[Scope]) -> list[Witnessed]:
+    """What was built here, and the witnesses that count of each claim that has enough of them."""
+    signers: dict[Claim, list[str]] = {}
+    for row in rows:
+        signers.setdefault(row.claim, []).append(row.witness.keyid)
+    good = {claim for claim, keyids in signers.items() if still_counts(policy, keyids, scopes)}
+    return [
+        row
+        for row in rows
+        if row.origin == "built" or (row.claim in good and vouches(policy, row.witness.keyid, scopes))
+    ]
 
 
 def _known(pins: Iterable[Pin], outputs: Mapping[OutputName, Realised]) -> Known:

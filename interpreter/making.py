@@ -23,7 +23,7 @@ from kiln.interpreter.derivation import (
     SourceObject,
 )
 from kiln.interpreter.evidence import Attested, Course, attest, digest_of_made
-from kiln.interpreter.ledger import Realised, sign_pins
+from kiln.interpreter.ledger import Realised, scope_of, sign_pins
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
 from kiln.store.info import ObjectInfo
@@ -69,11 +69,12 @@ def make(workshop: Workshop, making: Making, *, again: bool = False) -> Made:
     """
     resolved = digest_of_made(making.recipe)
     wanted = _wanted(making.recipe)
-    found = {} if again else workshop.ledger.realised(resolved)
+    scopes = frozenset({scope_of(making.recipe)})
+    found = {} if again else workshop.ledger.realised(resolved, scopes)
     if wanted <= found.keys():
         return Made(found, fresh=False)
     with workshop.store.lock_build(resolved):
-        found = {} if again else workshop.ledger.realised(resolved)
+        found = {} if again else workshop.ledger.realised(resolved, scopes)
         if wanted <= found.keys():
             return Made(found, fresh=False)
         match making.recipe:

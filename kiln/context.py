@@ -40,6 +40,7 @@ class Context:
         self._progress: Progress | None = None
         self._store: Store | None = None
         self._keys: KeyRing | None = None
+        self._policy: Policy | None = None
         self._trees: LateTrees | None = None
         self._caches: list[Caches] = []
         self.engine: str | None = None
@@ -80,7 +81,7 @@ class Context:
         """What the store's records say of derivations."""
         from kiln.interpreter.ledger import Ledger
 
-        return Ledger(self.store())
+        return Ledger(self.store(), self.policy_now)
 
     def workshop(
         self,
@@ -101,7 +102,7 @@ class Context:
         into = store or self.store()
         made = Workshop(
             store=into,
-            ledger=Ledger(into),
+            ledger=Ledger(into, self.policy_now),
             signer=self.keys().signer(),
             policy=self.policy(),
             version=__version__,
@@ -144,6 +145,14 @@ class Context:
 
         policy = load_policy(self.trust_file(), own=self.keys().public_keys)
         return self.memory().policy(policy) if os.path.exists(self.memory_file()) else policy
+
+    def policy_now(self) -> Policy:
+        """The policy as it is while the command runs: with what the cards of caches that were opened have said."""
+        if self._caches:
+            return self._caches[-1].believed.policy
+        if self._policy is None:
+            self._policy = self.policy()
+        return self._policy
 
     def caches(self) -> Settings:
         """The caches that the user has, in order. Raises BadCacheAddress."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
 
 from kiln.store.cache.card import Card
 from kiln.store.cache.head import Head
 from kiln.store.cache.seen import Memory, SeenHead
 from kiln.store.digest import blob_digest
+from kiln.store.errors import Untrusted
 from kiln.store.provenance.errors import BadSuccession
 from kiln.store.provenance.fields import format_time
 from kiln.store.provenance.keys import PublicKey
-from kiln.store.provenance.trust import Policy
+from kiln.store.provenance.trust import Policy, barred_error
 
 
 class Believed:
@@ -32,6 +34,19 @@ class Believed:
         with self._guard:
             self._policy, refused = self.memory.learn(self._policy, card.rotations, card.revocations)
             return refused
+
+    def unheard(self, name: str, card: Card, heard: Iterable[PublicKey], *, none_left: bool) -> Iterator[str]:
+        """Why nothing is used by an uploader whose word counted once; by all of them, where none is left."""
+        policy, left = self.policy, {item.key.keyid for item in card.uploaders} - {key.keyid for key in heard}
+        for keyid in sorted(left & policy.barred.keys()):
+            if none_left or policy.barred[keyid].revoked is None:
+                error = barred_error(policy.barred[keyid], f"what the cache {name} has is ")
+                yield f"[{error.code}] {error.message}: {error.found}; nothing that it names is used"
+        if none_left and left and left.isdisjoint(policy.barred):
+            yield (
+                f"[{Untrusted.code}] the cache {name} has nothing by a key that is trusted here for it; "
+                "nothing is taken from it"
+            )
 
     def check(self, name: str, url: str, key: PublicKey, head: Head, data: bytes) -> None:
         """That a head is no rollback, freeze or fork; it is remembered. Raises CacheError."""

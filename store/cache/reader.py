@@ -18,16 +18,14 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import NamedTuple, TypeVar
-
-import msgpack
 
 from kiln.store.cache.backend import Backend, Request
 from kiln.store.cache.believed import Believed
 from kiln.store.cache.card import CARD_PATH, MAX_CARD, Card, decode_card
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing
 from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head
+from kiln.store.cache.hints import objects_in, resolved_in
 from kiln.store.cache.objectrecord import ObjectRecord, decode_record
 from kiln.store.cache.pack import Frame, Place, cut, open_frame
 from kiln.store.cache.rows import (
@@ -135,9 +133,9 @@ class CacheReader:
         Records are looked into for where to look on, and for nothing else.
         """
         rows = self._rows(RESOLUTIONS, {RESOLUTIONS + drv for drv in drvs})
-        resolved = {item for values in rows.values() for value in values for item in _resolved_in(value)}
+        resolved = {item for values in rows.values() for value in values for item in resolved_in(value)}
         claims = self._rows(CLAIMS, {CLAIMS + item for item in resolved})
-        made = {item for values in claims.values() for value in values for item in _objects_in(value)}
+        made = {item for values in claims.values() for value in values for item in objects_in(value)}
         self._rows(OBJECTS, {OBJECTS + item for item in made})
 
     def targets(self, ids: Iterable[ObjectId]) -> dict[ObjectId, TargetRow]:
@@ -265,7 +263,10 @@ class CacheReader:
         now = self._speakers()
         answers.update(self._ask_heads([key for key in now if key not in keys], []))
         heads = [self._head(answers[head_path(key.keyid)], key, card.name) for key in now]
-        return [head for head in heads if head is not None]
+        found = [head for head in heads if head is not None]
+        for text in self._believed.unheard(self.name, card, now, none_left=not found):
+            self.tell(text)
+        return found
 
     def _ask_heads(self, keys: Iterable[PublicKey], more: list[Request]) -> dict[str, bytes | CacheError]:
         requests = [*more, *(Request(head_path(key.keyid), None, MAX_HEAD) for key in keys)]
@@ -439,22 +440,6 @@ def _both(wanted: set[bytes], rows: Mapping[bytes, bytes]) -> list[bytes]:
     if len(wanted) < len(rows):
         return [key for key in wanted if key in rows]
     return [key for key in rows if key in wanted]
-
-
-def _resolved_in(row: bytes) -> Iterator[bytes]:
-    with suppress(ValueError, TypeError, IndexError):
-        for record in msgpack.unpackb(row)[0]:
-            resolved = msgpack.unpackb(msgpack.unpackb(record)[1])[2]
-            if isinstance(resolved, bytes):
-                yield resolved
-
-
-def _objects_in(row: bytes) -> Iterator[bytes]:
-    with suppress(ValueError, TypeError, IndexError):
-        for claim, _ in msgpack.unpackb(row):
-            made = msgpack.unpackb(claim)[3]
-            if isinstance(made, bytes):
-                yield made
 
 
 def _plain(decode: Callable[[bytes], V]) -> Callable[[Digest, bytes], V]:

@@ -6,7 +6,8 @@ else a witness says decides nothing. Each signature passes these rules in order,
     T1  its key is one of the policy's
     T2  the key is not revoked
     T3  nor has it expired
-    T4  its word is taken from the cache that offers it, and for what it speaks of
+    T4  its word is taken from the cache that offers it, and for what it speaks of; where it is not known what kind
+        of step that is, for all that it may be
     T5  the signature is good
 
 Then all of them together:
@@ -15,6 +16,9 @@ Then all of them together:
 
 A good signature by one of this builder's own keys is enough alone: what it signed was built here. Signatures are
 only checked until there are enough.
+
+What was admitted before, and lies in the own store, is asked again whenever it is to be used, by `still_counts`: T1
+to T4 and T6 as of today. Its signatures were checked when it came; where it came from plays no part any more.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ from kiln.store.records import (
     verify_witness,
 )
 
-BUILDERS = frozenset({Scope.SANDBOXED, Scope.BUBBLEWRAP, Scope.BUILTIN, Scope.FETCH, Scope.RELAXED})
+ANY_STEP = frozenset({Scope.SANDBOXED, Scope.BUILTIN, Scope.FETCH})
+"""What a step may be that a claim speaks of."""
 R = TypeVar("R", Witness, Resolution)
 
 
@@ -151,7 +156,8 @@ def admits(
 ) -> Admission[Witness] | Refusal:
     """Whether the witnesses are enough for the claim under which they stand.
 
-    `scope` is the builder's mode where the caller knows it; else a key must be trusted for some builder.
+    `scope` is the builder's mode where the caller knows it; else a key must be trusted for whatever it may be: a key
+    for fetches alone would else decide what a build comes to.
     """
 
     def check(witness: Witness, key: Verifier) -> None:
@@ -169,8 +175,24 @@ def admits_resolution(policy: Policy, offers: Iterable[ResolutionOffer]) -> Admi
     return _judge(policy, listed, what, frozenset({Scope.RESOLVE}), verify_resolution)
 
 
+def still_counts(policy: Policy, keyids: Iterable[str], scopes: frozenset[Scope]) -> bool:
+    """Whether these keys, whose good signatures stand under one record here, are enough today.
+
+    A key counts that is trusted for one of `scopes`, which are what the record may be about as far as is known.
+    """
+    counting = [keyid for keyid in keyids if vouches(policy, keyid, scopes)]
+    operators = {policy.by_id[keyid].run_by for keyid in counting}
+    return len(operators) >= policy.threshold or not policy.own.isdisjoint(counting)
+
+
+def vouches(policy: Policy, keyid: str, scopes: frozenset[Scope]) -> bool:
+    """Whether a key's word counts today for one of these."""
+    key = policy.by_id.get(keyid)
+    return key is not None and not key.scopes.isdisjoint(scopes)
+
+
 def _scopes(scope: Scope | None) -> frozenset[Scope]:
-    return BUILDERS if scope is None else frozenset({scope})
+    return ANY_STEP if scope is None else frozenset({scope})
 
 
 def _judge(
@@ -212,7 +234,7 @@ def _before_signature(
         return Rule.NOT_REVOKED if barred.revoked is not None else Rule.NOT_EXPIRED
     if offer.cache is not None and key.caches is not None and offer.cache not in key.caches:
         return Rule.PLACE
-    return None if key.scopes & scopes else Rule.SCOPE
+    return None if scopes <= key.scopes else Rule.SCOPE
 
 
 def _signature(record: R, key: TrustedKey | None, check: Callable[[R, Verifier], None]) -> Rule | None:

@@ -26,7 +26,7 @@ from kiln.interpreter.derivation import (
 )
 from kiln.interpreter.events import Event, StepFinished, Warned
 from kiln.interpreter.evidence import digest_of_made
-from kiln.interpreter.ledger import Ledger, Realised, sign_pins
+from kiln.interpreter.ledger import Ledger, Realised, scope_of, sign_pins
 from kiln.interpreter.making import Made, Making
 from kiln.interpreter.plan import Plan
 from kiln.interpreter.workshop import Workshop
@@ -76,12 +76,12 @@ def plain(name: str, inputs: Sequence[str]) -> Tree:
 
 @dataclass
 class User:
-    """Somebody with a store and a key. `trusts` are the keys whose word counts for him, each its own operator."""
+    """Somebody with a store and a key. `trusts` are those whose word counts for him, each its own operator."""
 
     store: Store
     key: SecretKey
     place: str
-    trusts: Sequence[SecretKey] = ()
+    trusts: Sequence[SecretKey | TrustedKey] = ()
     threshold: int = 1
     content: Content = plain
     built: list[str] = field(default_factory=list)
@@ -93,7 +93,10 @@ class User:
 
     @property
     def policy(self) -> Policy:
-        trusted = [TrustedKey(key.public_key, f"key{n}", EVERYTHING) for n, key in enumerate(self.trusts)]
+        trusted = [
+            key if isinstance(key, TrustedKey) else TrustedKey(key.public_key, f"key{n}", EVERYTHING)
+            for n, key in enumerate(self.trusts)
+        ]
         return Policy.of(trusted, own=[self.key.public_key], threshold=self.threshold)
 
     @property
@@ -112,7 +115,7 @@ class User:
     def workshop(self) -> Workshop:
         made = Workshop(
             store=self.store,
-            ledger=Ledger(self.store),
+            ledger=Ledger(self.store, lambda: self.policy),
             signer=self.key,
             policy=self.policy,
             version="test",
@@ -147,7 +150,7 @@ class User:
         """Build: content by name and inputs, claim, witness, resolution, envelope."""
         recipe = making.recipe
         resolved = digest_of_made(recipe)
-        found = Ledger(self.store).realised(resolved)
+        found = self.workshop().ledger.realised(resolved, frozenset({scope_of(recipe)}))
         if found:
             return Made(found, fresh=False)
         assert not self.failing, f"{recipe.name} is built"

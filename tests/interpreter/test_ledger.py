@@ -11,6 +11,7 @@ from kiln.interpreter.ledger import Ledger
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest, RootDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
+from kiln.store.provenance.trust import Policy
 from kiln.store.records import Witness, make_claim
 from kiln.store.tables import Witnessed
 
@@ -68,13 +69,13 @@ TWICE = [
     ],
 )
 def test_outputs_of_two_builds_are_never_put_together(gone, expected):
-    ledger = Ledger(Records(TWICE, gone))  # type: ignore[arg-type]
+    ledger = Ledger(Records(TWICE, gone), Policy.of)  # type: ignore[arg-type]
     assert {item.info.name for item in ledger.realised(RESOLVED).values()} == expected
 
 
 def test_a_plan_may_choose_the_build_that_agrees_with_it():
     drv = DrvDigest(RESOLVED)  # as with a fetch, whose one digest serves for both
-    known = Ledger(Records(TWICE, ["doc1"])).known([drv])[drv]  # type: ignore[arg-type]
+    known = Ledger(Records(TWICE, ["doc1"]), Policy.of).known([drv])[drv]  # type: ignore[arg-type]
     assert [way.outputs for way in known] == [
         {OUT: SourceObject(object_id("out2"), "out2"), DOC: SourceObject(object_id("doc2"), "doc2")},
         {OUT: SourceObject(object_id("out1"), "out1")},
