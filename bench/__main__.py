@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench.groups import builds, caching, evaluation, graph, storing
+from bench.groups import builds, caching, evaluation, graph, scale, storing
 from bench.places import Work
+from bench.plot import chart
 from bench.results import Results, comparison, load, machine, table
 from bench.session import QUICK, Session, Sizes, find_busybox, memory_folder, open_peers
 from bench.timing import PATIENCE, Failed
@@ -29,6 +30,7 @@ GROUPS: dict[str, Callable[[Session], None]] = {
     "build": builds.run,
     "store": storing.run,
     "cache": caching.run,
+    "scale": scale.run,
 }
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
@@ -50,6 +52,12 @@ def main(words: Sequence[str]) -> int:
     place = args.json or os.path.join(_RESULTS, time.strftime("%Y%m%d-%H%M%S.json", time.gmtime()))
     results.save(place)
     print(f"saved: {place}")
+    picture = chart(results.rows())
+    if picture is not None:
+        drawn = os.path.splitext(place)[0] + ".svg"
+        with open(drawn, "w", encoding="utf-8") as file:
+            file.write(picture)
+        print(f"saved: {drawn}")
     return 0 if complete else 1
 
 
@@ -82,8 +90,13 @@ def _sizes(args: argparse.Namespace) -> Sizes:
     if args.runs is not None:
         sizes = replace(sizes, runs=args.runs, slow_runs=args.runs)
     if args.most is not None:
-        graphs, builds, built = (_up_to(args.most, given) for given in (sizes.graphs, sizes.builds, sizes.built))
-        sizes = replace(sizes, graphs=graphs, builds=builds, built=built)
+        most = args.most
+        sizes = replace(
+            sizes,
+            graphs=_up_to(most, sizes.graphs), builds=_up_to(most, sizes.builds), built=_up_to(most, sizes.built),
+            shared=_up_to(most, sizes.shared), scales=_up_to(most, sizes.scales),
+            many=min(most, sizes.many), deep=min(most, sizes.deep), dead=min(most, sizes.dead),
+        )  # fmt: skip
     return sizes
 
 

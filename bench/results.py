@@ -27,7 +27,10 @@ _ENOUGH = 3
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is measured. `goal` is how many times faster than the peer it is meant to be."""
+    """What is measured. `goal` is how many times faster than the peer it is meant to be.
+
+    `most` and `peak` are what it may take at the most, in seconds and in MiB, whatever a peer takes.
+    """
 
     name: str
     size: str = ""
@@ -35,6 +38,8 @@ class Measure:
     unit: str = ""
     amount: float = 0
     """How many of `unit` one run does, for the rate; 0 where a rate says nothing."""
+    most: float | None = None
+    peak: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,10 @@ class Row:
     others: float
     noisy: bool
     rate: str = ""
+    amount: float = 0
     goal: float | None = None
+    allowed: float | None = None
+    allowed_peak: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -76,6 +84,20 @@ class Results:
     def note(self, text: str) -> None:
         self.notes.append(text)
         self._say(f"  note: {text}")
+
+    def median(self, name: str, size: str, peer: str) -> float | None:
+        """Seconds of what was measured before, for what follows from two measures; None if it was not."""
+        found = [_row(what, who, runs) for (what, who), runs in self.runs.items()]
+        return next((row.median for row in found if row.key == (name, size, peer)), None)
+
+    def per(self, name: str, size: str, peer: str, amount: float) -> float | None:
+        """Seconds for one of `amount`; None if it was not measured."""
+        whole = self.median(name, size, peer)
+        return None if whole is None else whole / amount
+
+    def verdict(self, text: str, found: float, most: float, unit: str) -> None:
+        """A note about a figure that follows from others, and its bound."""
+        self.note(f"{text}: {found:.3g} {unit} (at most {most:g}: {mark(found <= most)})")
 
     def rows(self) -> list[Row]:
         """In the order in which measures were first run, peers side by side."""
@@ -126,18 +148,20 @@ def table(rows: Sequence[Row], first: str = "kiln") -> str:
     own = {(row.measure, row.size): row for row in rows if row.peer == first}
     lines = [
         f"{'measure':<44} {'size':>9} {'peer':>5}  {'median':>10} {'least':>10} {'most':>10} {'cpu':>10} "
-        f"{'peak MiB':>8} {'runs':>4} {'others':>6} {'faster':>8} {'by cpu':>8} {'goal':>6}  rate"
+        f"{'peak MiB':>8} {'runs':>4} {'others':>6} {'faster':>8} {'by cpu':>8} {'goal':>18}  rate"
     ]
     for row in rows:
         mine = own.get((row.measure, row.size))
         faster = by_cpu = goal = ""
-        if row.peer != first and mine is not None:
+        if row.peer == first:
+            goal = _bounds(row)
+        elif mine is not None:
             faster, goal = _ratio(row, mine)
             by_cpu = _times(row.cpu, mine.cpu)
         lines.append(
             f"{row.measure:<44} {row.size:>9} {row.peer:>5} {'~' if row.noisy else ' '}{seconds(row.median)} "
             f"{seconds(row.least)} {seconds(row.most)} {seconds(row.cpu)} {row.peak:>8.0f} {row.runs:>4} "
-            f"{row.others:>6.2f} {faster:>8} {by_cpu:>8} {goal:>6}  {row.rate}".rstrip()
+            f"{row.others:>6.2f} {faster:>8} {by_cpu:>8} {goal:>18}  {row.rate}".rstrip()
         )
     return "\n".join(lines)
 
@@ -178,7 +202,21 @@ def _ratio(peer: Row, mine: Row) -> tuple[str, str]:
     if mine.goal is None:
         return _times(peer.median, mine.median), ""
     met = mine.median > 0 and peer.median / mine.median >= mine.goal
-    return _times(peer.median, mine.median), f"{mine.goal:g}× {'✔' if met else '✘'}"
+    return _times(peer.median, mine.median), f"{mine.goal:g}× {mark(met)}"
+
+
+def _bounds(row: Row) -> str:
+    """Whether what it may take at the most is kept: `8 s ✔ 200 MiB ✘`."""
+    parts: list[str] = []
+    if row.allowed is not None:
+        parts.append(f"{seconds(row.allowed).strip()} {mark(row.median <= row.allowed)}")
+    if row.allowed_peak is not None:
+        parts.append(f"{row.allowed_peak:g} MiB {mark(row.peak <= row.allowed_peak)}")
+    return " ".join(parts)
+
+
+def mark(met: bool) -> str:
+    return "✔" if met else "✘"
 
 
 def _times(slow: float, fast: float) -> str:
@@ -210,5 +248,8 @@ def _row(measure: Measure, peer: str, runs: Sequence[Run]) -> Row:
         others=statistics.median(run.others for run in used),
         noisy=noisy,
         rate=rate,
+        amount=measure.amount,
         goal=measure.goal,
+        allowed=measure.most,
+        allowed_peak=measure.peak,
     )

@@ -32,15 +32,21 @@ class Sizes:
     long: int = 2_000_000
     big: int = GIB
     files: int = 20_000
-    shared: int = 1000
+    shared: tuple[int, ...] = (100, 1000, 10_000)
+    dead: int = 20_000
+    deep: int = 10_000
+    many: int = 10_000
+    """Builds, to see what a member of a closure costs."""
+    scales: tuple[int, ...] = (1000, 10_000, 100_000)
+    added: int = 100
     launches: int = 100
     runs: int = 5
     slow_runs: int = 3
 
 
 QUICK = Sizes(
-    graphs=(100, 1000), builds=(100,), built=(1, 100), long=200_000, big=GIB // 16, files=1000, shared=100,
-    launches=20, runs=3, slow_runs=1,
+    graphs=(100, 1000), builds=(100,), built=(1, 100), long=200_000, big=GIB // 16, files=1000, shared=(100,),
+    dead=1000, deep=200, many=200, scales=(100, 1000), added=10, launches=20, runs=3, slow_runs=1,
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""`STORE CACHE FILE`: everything that building a generated graph leaves in a store, without a sandbox.
+"""`STORE CACHE FILE [WITHOUT]`: everything that building a generated graph leaves in a store, without a sandbox.
 
 Each derivation's output is written as its builder would write it, then scanned, hashed, signed and committed as a
 build's is; only the builder and its sandbox are left out. What comes out is equal to what `kiln realise` makes, but
-for times and resources in the statements.
+for times and resources in the statements. Of a node named WITHOUT no resolution is recorded.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from kiln.store.rewrite import BuiltOutput, StagedOutputs
 OUT = OutputName("out")
 
 
-def main(root: str, cache: str, file: str) -> None:
+def main(root: str, cache: str, file: str, without: str = "") -> None:
     context = Context(Console(quiet=True), store=root)
     try:
         asked = ask([Request(file)], context.store())
-        populate = Populate(context.workshop(lambda event: None))
+        populate = Populate(context.workshop(lambda event: None), without)
         items = [target.item for target in asked.wanted]
         for drv in closure(asked.graph, [item.drv for item in items if isinstance(item, DrvOutput)]):
             step = asked.graph[drv]
@@ -63,8 +63,9 @@ class Populate:
     Steps that don't need each other are committed together: a transaction each would take most of the time.
     """
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: Workshop, without: str) -> None:
         self._workshop = workshop
+        self._without = without
         self._folder = workshop.store.new_temp("populate")
         self._pins: dict[DrvOutput, SourceObject] = {}
         self._evidence: dict[ObjectId, EnvelopeDigest] = {}
@@ -89,7 +90,8 @@ class Populate:
         batch = self._batch
         batch.staged += staged.staged
         batch.witnesses += signed.witnesses
-        batch.resolutions.append(sign_pins(self._workshop.signer, step.digest, digest_of_made(drv), pins))
+        if drv.name != self._without:
+            batch.resolutions.append(sign_pins(self._workshop.signer, step.digest, digest_of_made(drv), pins))
         batch.envelopes.append(signed.data)
         batch.made.add(step.digest)
 

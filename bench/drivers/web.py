@@ -1,8 +1,7 @@
-"""A web server of a folder on loopback: GET with ranges and kept connections, each answer `DELAY` ms late.
+"""`FOLDER`: a web server of a folder on loopback: GET with ranges and kept connections.
 
-    python -m bench.drivers.web FOLDER DELAY        prints its port, and serves until its input is closed
+    python -m bench.drivers.web FOLDER        prints its port, serves until its input is closed, prints bytes sent
 
-The delay stands for the way to a server far away: a reader who asks for things one after another pays it each time.
 Both peers read from the same server.
 """
 
@@ -13,7 +12,6 @@ import re
 import socket
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -22,7 +20,8 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder = "/"
-    delay = 0.0
+    sent = 0
+    counting = threading.Lock()
 
     def setup(self) -> None:
         super().setup()
@@ -35,7 +34,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
-        time.sleep(self.delay)
         try:
             with open(os.path.join(self.folder, self.path.lstrip("/")), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -49,7 +47,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.flush()
                 while body and first <= last:
-                    first += os.sendfile(self.connection.fileno(), file.fileno(), first, last - first + 1)
+                    moved = os.sendfile(self.connection.fileno(), file.fileno(), first, last - first + 1)
+                    first += moved
+                    with self.counting:
+                        _Handler.sent += moved
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the reader has what it wanted
         except (FileNotFoundError, IsADirectoryError):
             self.send_response(404)
             self.send_header("Content-Length", "0")
@@ -70,13 +73,14 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
 
-def main(folder: str, delay: str) -> None:
-    _Handler.folder, _Handler.delay = folder, float(delay) / 1000
+def main(folder: str) -> None:
+    _Handler.folder = folder
     with _Server(("127.0.0.1", 0), _Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(server.server_port, flush=True)
         sys.stdin.read()
         server.shutdown()
+    print(_Handler.sent, flush=True)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ class Nix:
     def forget(self) -> None:
         """It remembers nothing of a question."""
 
+    def empty_store(self) -> None:
+        self.fresh()
+
     def program(self, program: Program) -> Command:
         return self._command("nix-instantiate", "--eval", "--strict", "--expr", program.nix)
 
@@ -74,6 +77,14 @@ class Nix:
                 file.write(" ".join([node.name, *needs]) + "\n")
             lines += [outputs[node.name], derivers[node.name], str(len(needs)), *needs]
         run(self._command("nix-store", "--register-validity", stdin="\n".join(lines) + "\n"))
+
+    def dead(self, count: int) -> None:
+        """A derivation is an object too: half of them are."""
+        self.fresh()
+        self.populate(count // 2)
+
+    def collect(self) -> Command:
+        return self._command("nix-store", "--gc")
 
     def add_file(self, path: str) -> Command:
         return self._command("nix-store", "--add", path)

@@ -42,6 +42,9 @@ class Kiln:
     def forget(self) -> None:
         self._work.throw_away(os.path.join(self._cache(), "answers"))
 
+    def empty_store(self) -> None:
+        self._work.throw_away(self._store())
+
     def program(self, program: Program) -> Command:
         file = self._work.file(f"{program.name.replace(' ', '-').replace(',', '')}.kiln", program.kiln)
         return self._kiln("eval", f"{file}#x")
@@ -59,7 +62,22 @@ class Kiln:
         )
 
     def populate(self, count: int) -> None:
-        run(self.driver("populate", self._store(), self._cache(), self._graph(count)))
+        run(self.populating(count))
+
+    def populating(self, count: int, *, mention: bool = True, without: str = "") -> Command:
+        """`without` names a node whose record is left out."""
+        graph = self._graph(count, mention=mention)
+        return self.driver("populate", self._store(), self._cache(), graph, without)
+
+    def dead(self, count: int) -> None:
+        self.fresh()
+        self.populate(count)
+
+    def collect(self) -> Command:
+        return self._kiln("store", "gc")
+
+    def push_all(self, folder: str) -> Command:
+        return self._kiln("cache", "push", "--all", "--to", folder, "--progress", "none")
 
     def add_file(self, path: str) -> Command:
         return self._add(f"file-{os.path.basename(path)}", f"pub let default: Out(File) = source_file(`{path}`);\n")
@@ -80,8 +98,8 @@ class Kiln:
         run(self._kiln("realise", old, new, "--no-link", "--progress", "none"))
         return old, new
 
-    def graph(self, count: int) -> str:
-        return self._graph(count)
+    def graph(self, count: int, *, mention: bool = True) -> str:
+        return self._graph(count, mention=mention)
 
     def push(self, target: str, folder: str) -> Command:
         return self._kiln("cache", "push", target, "--to", folder, "--progress", "none")

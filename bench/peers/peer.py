@@ -29,6 +29,10 @@ class Peer(Protocol):
         """Drop what was remembered of whole questions; what was remembered of code stays."""
         ...
 
+    def empty_store(self) -> None:
+        """An empty store; what is kept beside it stays."""
+        ...
+
     def program(self, program: Program) -> Command:
         """Evaluate a small program and print its value."""
         ...
@@ -47,6 +51,14 @@ class Peer(Protocol):
 
     def populate(self, count: int) -> None:
         """Put everything into the store that building the graph leaves there, without running the builders."""
+        ...
+
+    def dead(self, count: int) -> None:
+        """A fresh store that holds `count` objects which nothing needs."""
+        ...
+
+    def collect(self) -> Command:
+        """Remove every object that nothing needs."""
         ...
 
     def add_file(self, path: str) -> Command: ...

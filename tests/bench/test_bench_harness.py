@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
-from bench.groups import evaluation, graph, storing
+from bench.groups import builds, caching, evaluation, graph, scale, storing
 from bench.inputs import PROGRAMS, graph_nodes, kiln_graph, kiln_long, nix_graph
 from bench.peers.own import Kiln
 from bench.places import Work
+from bench.plot import chart
 from bench.results import Measure, Results, Row, comparison, load, table
 from bench.session import Session, Sizes, find_busybox
 from bench.timing import Command, Failed, Run, measure
 
-TINY = Sizes(graphs=(60,), builds=(), built=(60,), long=3000, big=1 << 16, files=120, launches=2, runs=1, slow_runs=1)
+TINY = Sizes(
+    graphs=(60,), builds=(), built=(60,), long=3000, big=1 << 16, files=120, shared=(60,), dead=60, deep=120, many=3,
+    scales=(10, 60), added=2, launches=2, runs=1, slow_runs=1,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ class TestGroups:
 
     def test_a_graph_is_the_same_cold_and_again(self, session: Session) -> None:
         graph.run(session)
-        assert {row.size for row in session.results.rows()} == {"60"}
+        assert {row.size for row in session.results.rows() if row.measure.startswith("graph")} == {"60"}
 
     def test_the_store_is_populated_without_builds(self, session: Session) -> None:
         storing._closure(session, 60)
@@ -60,6 +64,40 @@ class TestGroups:
         peer.populate(60)
         assert measure(peer.build(60), 0).out.strip().endswith("-root")
         assert measure(peer.verify(), 0).out == ""
+
+    def test_what_nothing_needs_is_collected(self, session: Session) -> None:
+        storing._collect(session, 60)
+        (peer,) = session.peers
+        assert _measured(session)["collect, all dead"].amount == 60
+        assert (
+            measure(Command((*peer.collect().argv, "--json"), peer.collect().env, "/"), 0).out.count("/kiln/store/")
+            == 0
+        )
+
+    def test_small_objects_come_through_a_line(self, session: Session) -> None:
+        (peer,) = session.peers
+        caching._small(session, peer, 60)
+        caching._deep(session, peer)
+        names = _measured(session)
+        assert names["fetch small objects, 40 ms away"].runs == 1
+        assert sum(name.startswith("fetch a target of a deep graph") for name in names) == 2
+
+    def test_what_moved_is_counted(self, session: Session) -> None:
+        caching._moved(session, session.peers[0], "pushed", 7 << 20)
+        assert session.results.notes[-1].endswith("7 MiB (at most 6: ✘)")
+
+    @pytest.mark.needs_namespaces
+    def test_a_growing_store_is_drawn(self, session: Session) -> None:
+        scale.run(session)
+        drawn = chart(session.results.rows())
+        assert drawn is not None and drawn.count("<polyline") == len(scale.NAMES) and drawn.count("<circle") == 8
+        assert len([note for note in session.results.notes if "times (at most 2" in note]) == len(scale.NAMES)
+        assert chart([]) is None
+
+    @pytest.mark.needs_namespaces
+    def test_a_member_of_a_closure_has_a_price(self, session: Session) -> None:
+        builds._members(session, 3)
+        assert any("µs (at most 25" in note for note in session.results.notes)
 
     def test_trees_and_files_are_added_and_verified(self, session: Session) -> None:
         storing._big_file(session)
@@ -86,6 +124,15 @@ class TestInputs:
 
     def test_a_long_file_is_about_as_long_as_asked(self) -> None:
         assert 50_000 <= len(kiln_long(50_000)) < 52_000
+
+
+class TestGraph:
+    def test_members_of_closures(self) -> None:
+        """Two layers of fifty: each of the second needs three of the first, and the root all."""
+        nodes = graph_nodes(101)
+        direct = sum(len(node.needs) for node in nodes[:-1])
+        assert builds.closure_members(101) == direct + 100
+        assert builds.closure_members(3) == 2
 
 
 class TestTiming:
@@ -134,6 +181,11 @@ class TestResults:
         lines = table(results.rows()).splitlines()
         assert [line.split()[-1] for line in lines if "nix" in line] == ["✔", "✘"]
         assert sum("4.00×" in line for line in lines) == 2
+
+    def test_what_a_row_may_take(self) -> None:
+        results = Results(silent=True)
+        results.add(Measure("m", most=0.5, peak=20), "kiln", _run(1.0))
+        assert "500.0 ms ✘ 20 MiB ✔" in table(results.rows())
 
     def test_the_start_is_taken_off_each_run(self) -> None:
         assert _run(3.0).less(_run(1.0)).wall == 2.0
