@@ -32,6 +32,8 @@ from kiln.store.manifest import FileNode, Manifest, entries_of, replaced
 from kiln.store.meta import ObjectMeta, decode_meta, encode_meta
 
 MAX_RECORD = 128 << 20
+MAX_SLICED = 16 << 20
+"""The largest blob that lies in packs: whoever reads it holds the whole of it."""
 EMPTY = blob_digest(b"")
 
 
@@ -118,11 +120,18 @@ def _read_blobs(rows: list[Any], frames: list[Frame]) -> Iterator[tuple[BlobDige
     for row in rows:
         match row:
             case [bytes(digest), 0, list(flat)] if flat and len(flat) % 3 == 0:
-                yield _digest(digest), Sliced(tuple(_slices(flat, frames)))
+                yield _digest(digest), check_sliced(Sliced(tuple(_slices(flat, frames))))
             case [bytes(digest), 1, bytes(chunks)]:
                 yield _digest(digest), Chunked(decode_chunks(chunks))
             case _:
                 raise Damaged("not a blob of an object record", found=repr(row)[:80])
+
+
+def check_sliced(blob: Sliced) -> Sliced:
+    """The blob itself, if it is one that may lie in packs. Raises Damaged."""
+    if blob.size > MAX_SLICED:
+        raise Damaged("a large blob that is not in chunks", expected=f"at most {MAX_SLICED}", found=str(blob.size))
+    return blob
 
 
 def _slices(flat: list[Any], frames: list[Frame]) -> Iterator[Any]:

@@ -26,8 +26,8 @@ from kiln.store.cache.card import CARD_PATH, MAX_CARD, Card, decode_card
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing
 from kiln.store.cache.head import MAX_HEAD, Head, SegmentEntry, head_path, open_head
 from kiln.store.cache.hints import objects_in, resolved_in
-from kiln.store.cache.objectrecord import ObjectRecord, decode_record
-from kiln.store.cache.pack import Frame, Place, cut, open_frame
+from kiln.store.cache.objectrecord import MAX_RECORD, MAX_SLICED, ObjectRecord, decode_record
+from kiln.store.cache.pack import Frame, Place, cut, open_frame, place_size
 from kiln.store.cache.rows import (
     CLAIMS,
     ENVELOPES,
@@ -46,6 +46,7 @@ from kiln.store.cache.rows import (
 from kiln.store.cache.segment import SegmentFrame, SegmentIndex, decode_index, open_rows, read_segment
 from kiln.store.digest import Digest, DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest, blob_digest
 from kiln.store.errors import Damaged, StoreError
+from kiln.store.provenance.dsse import MAX_ENVELOPE
 from kiln.store.provenance.keys import PublicKey
 from kiln.store.records import Resolution
 
@@ -149,7 +150,8 @@ class CacheReader:
             kept = {item: self._records[item] for item in rows if item in self._records}
         raw = [(item, data) for item, data in kept.items() if isinstance(data, bytes)]
         found.update((item, record) for item, record in kept.items() if isinstance(record, ObjectRecord))
-        fetched = self.read({item: row.record for item, row in rows.items() if item not in kept}, keep=True)
+        places = {item: row.record for item, row in rows.items() if item not in kept}
+        fetched = self.read(places, limit=MAX_RECORD, keep=True)
         for item, data in itertools.chain(raw, fetched):
             try:
                 found[item] = decode_record(item, data)
@@ -170,18 +172,24 @@ class CacheReader:
         """Those of these envelopes that the cache has, each with its digest's bytes. No signature is checked."""
         places = self._decoded(ENVELOPES, digests, _plain(decode_envelope))
         found: dict[EnvelopeDigest, bytes] = {}
-        for digest, data in self.read({digest: rows[0] for digest, rows in places.items()}):
+        for digest, data in self.read({digest: rows[0] for digest, rows in places.items()}, limit=MAX_ENVELOPE):
             if bytes(blob_digest(data)) == digest:
                 found[digest] = data
             else:
                 self.tell(f"{self.name}: the envelope {digest.short} is another; passed over")
         return found
 
-    def read(self, places: Mapping[K, Place], *, keep: bool = False) -> Iterator[tuple[K, bytes]]:
-        """What lies at these places, as its frames come; what can't be had is left out.
+    def read(
+        self, places: Mapping[K, Place], *, limit: int = MAX_SLICED, keep: bool = False
+    ) -> Iterator[tuple[K, bytes]]:
+        """What lies at these places, as its frames come; what can't be had, or is longer than `limit`, is left out.
 
         With `keep`, frames stay at hand: records of a graph that is walked level by level lie side by side.
         """
+        large = {name for name, place in places.items() if place_size(place) > limit}
+        if large:
+            self.tell(f"{self.name}: what a row names is longer than {limit} bytes; passed over")
+            places = {name: place for name, place in places.items() if name not in large}
         waiting: dict[Frame, list[K]] = {}
         lacking: dict[K, int] = {}
         for name, place in places.items():

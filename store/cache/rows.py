@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kiln.store.cache.chunking import decode_chunks, encode_chunks
 from kiln.store.cache.framing import pack_fields, unpack_fields, whole
-from kiln.store.cache.objectrecord import BlobPlace, Chunked, Sliced
+from kiln.store.cache.objectrecord import BlobPlace, Chunked, Sliced, check_sliced
 from kiln.store.cache.pack import Place, place_fields, read_place
 from kiln.store.digest import Digest, DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import Damaged, StoreError
@@ -160,7 +160,7 @@ def decode_blob(data: bytes) -> BlobPlace:
     """Raises Damaged."""
     match _fields(data, "a blob's row"):
         case [0, list(place)]:
-            return Sliced(read_place(place))
+            return check_sliced(Sliced(read_place(place)))
         case [1, bytes(chunks)]:
             return Chunked(decode_chunks(chunks))
     raise Damaged("not a blob's row")

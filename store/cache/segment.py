@@ -222,8 +222,13 @@ def lookup(index: SegmentIndex, keys: Iterable[bytes], read: ReadRanges) -> dict
     return found
 
 
-def read_segment(digest: SegmentDigest, data: bytes) -> tuple[SegmentIndex, dict[bytes, bytes]]:
-    """A whole segment: its index and all its rows. Raises Damaged unless it is what its name says."""
+def read_segment(
+    digest: SegmentDigest, data: bytes, *, limit: int | None = None
+) -> tuple[SegmentIndex, dict[bytes, bytes]]:
+    """A whole segment: its index and all its rows, which unpack to at most `limit` bytes.
+
+    Raises Damaged unless it is what its name says.
+    """
     if bytes(blob_digest(data)) != digest:
         raise Damaged("a segment is not what its name says", found=segment_path(digest))
     length = footer_length(data[-TAIL:])
@@ -231,6 +236,8 @@ def read_segment(digest: SegmentDigest, data: bytes) -> tuple[SegmentIndex, dict
     end = index.frames[-1].offset + index.frames[-1].stored
     if end + length + TAIL != len(data):
         raise Damaged("a segment with bytes that its footer doesn't name", found=segment_path(digest))
+    if limit is not None and sum(frame.size for frame in index.frames) > limit:
+        raise Damaged("a segment with more rows than are taken", expected=f"at most {limit} bytes")
     rows: dict[bytes, bytes] = {}
     last = b""
     for frame in index.frames:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiln.store.cache import framing, pack
+from kiln.store.cache.backend import open_backend
+from kiln.store.cache.believed import Believed
 from kiln.store.cache.chunking import (
     LARGEST,
     Chunk,
@@ -22,8 +24,12 @@ from kiln.store.cache.chunking import (
     open_chunk,
 )
 from kiln.store.cache.framing import PackDigest, StoredDigest
+from kiln.store.cache.objectrecord import MAX_RECORD, MAX_SLICED, Sliced
+from kiln.store.cache.reader import CacheReader
+from kiln.store.cache.rows import decode_blob, encode_blob
 from kiln.store.digest import blob_digest
 from kiln.store.errors import Damaged
+from kiln.store.provenance.trust import Policy
 from tests.cache.cache_samples import random_file
 
 
@@ -153,6 +159,22 @@ def test_a_bomb_unpacks_no_further_than_it_may():
     frame = pack.Frame(PackDigest(b"p" * 32), 0, len(bomb), pack.MAX_FRAME, StoredDigest(blob_digest(bomb)))
     with pytest.raises(Damaged):
         pack.open_frame(frame, bomb)
+
+
+def test_a_place_that_names_one_frame_over_and_over_is_not_joined():
+    """A reader looks at how long a thing is before it asks for it: a row of some kilobytes can name gigabytes."""
+    found = filled([bytes(pack.MAX_FRAME)])
+    backend = open_backend("memory://bombs")
+    backend.put(found.path, found.data)
+    told: list[str] = []
+    reader = CacheReader(backend, Believed(Policy.of()), told.append)
+    [place] = found.places
+    assert dict(reader.read({"long": place * 33, "good": place * 32})) == {"good": bytes(MAX_SLICED)}
+    assert ["longer than" in text for text in told] == [True]
+    assert not dict(reader.read({"long": place * 4096}, limit=MAX_RECORD))
+    assert decode_blob(encode_blob(Sliced(place * 32))).size == MAX_SLICED
+    with pytest.raises(Damaged, match="not in chunks"):
+        decode_blob(encode_blob(Sliced(place * 33)))
 
 
 def test_a_window_larger_than_any_of_ours_is_refused():
