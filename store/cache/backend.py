@@ -20,13 +20,16 @@ Any web server can be read from. One that is `kiln cache serve` also takes uploa
 
     PUT  /u/<session>/<path>      201   a file into quarantine, where nobody can read it
     POST /u/<session>/commit      200   everything in quarantine is verified, and becomes readable together
+                                  202   that goes on: ask again, with the same request
 
 A session is 32 hexadecimal digits, drawn anew for each commit. `put` with `replace` (of a head, or the card) is a
 commit: all of it is there when `put` returns. So that an upload that is broken off has kept what it had, there is
-also one after each 256 MiB: packs, chunks and segments need no head to be verified. A server answers 409
+also one after each 256 MiB: packs, chunks and segments need no head to be verified. Until a head names them they are
+seen by their uploader alone, who is told of them by HEAD. A commit that was carried out may be asked for again, and
+has the same answer; 404 with the rule `session` says that the server knows nothing of it. A server answers 409
 where another uploader's head was committed meanwhile (Conflict), 422 with `{"code", "rule", "message", "path"}`
 where it refuses what came (UploadRefused), 401 and 403 where the token is wrong (CacheDenied), 413 where a file is
-too large, 429 and 503 with Retry-After where it is busy.
+too large, 429, 503 and 507 with Retry-After where it is busy or has no room.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from urllib.parse import quote, urlsplit
@@ -34,6 +35,10 @@ from kiln.store.cache.window import in_window
 
 _SESSION_BYTES = 256 << 20
 _ASKED_FROM = 256 << 10
+_VERIFYING = 600.0
+_VERIFIED = 1 << 20
+"""How long a server may verify: seconds for any upload, and bytes a second of what came."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 class HttpBackend:
@@ -49,6 +54,7 @@ class HttpBackend:
         self._guard = threading.Lock()  # held while something is uploaded: a commit must find nothing on its way
         self._session = os.urandom(16).hex()  # guarded by _guard
         self._uploaded = 0  # bytes that the session got; guarded by _guard
+        self._paths: list[str] = []  # of the session's files; guarded by _guard
 
     def get(self, path: str, *, limit: int) -> bytes:
         return run(self._client.fetch(check_path(path), Wanted(None, limit)))
@@ -84,6 +90,7 @@ class HttpBackend:
         with self._guard:
             self._check_upload(path, *run(self._sending(path, data)))
             self._uploaded += len(data)
+            self._paths.append(path)
             if replace:
                 self._commit(path, data)
         return True
@@ -111,6 +118,7 @@ class HttpBackend:
             else:
                 self._check_upload(path, *answer)
                 self._uploaded += len(data)
+                self._paths.append(path)
         if self._uploaded >= _SESSION_BYTES:
             self._commit("")
         return reused
@@ -175,11 +183,33 @@ class HttpBackend:
 
     def _commit(self, path: str, data: bytes = b"") -> None:
         """Have the session verified. `path` and `data` are the head that it ends with, if it has one."""
-        session, self._session, self._uploaded = self._session, os.urandom(16).hex(), 0
-        status, body = run(self._client.upload("POST", f"u/{session}/commit", b""))
-        if status == 404 and path and self._says(path, data):
-            return  # an earlier try had its answer lost on the way
+        session, size, paths = self._session, self._uploaded, self._paths
+        self._session, self._uploaded, self._paths = os.urandom(16).hex(), 0, []
+        status, body = self._verified(session, size)
+        if status == 404 and _rule(body) == "session":
+            # An earlier try had its answer lost on the way, or the server lost what it had.
+            if self._says(path, data) if path else self.exists_many(paths) >= set(paths):
+                return
+            raise CacheDown(
+                f"the cache {self.name} lost an upload",
+                cache=self.name,
+                path=path,
+                found=shown(_reason(body)),
+                help="push once more: what came before is not sent again",
+            )
         self._check_upload(path or "commit", status, body)
+
+    def _verified(self, session: str, size: int) -> tuple[int, bytes]:
+        """The answer to a commit: asked for again, with pauses, for as long as the server says that it verifies."""
+        end, pause = time.monotonic() + _VERIFYING + size / _VERIFIED, _FIRST_PAUSE
+        while True:
+            status, body = run(self._client.upload("POST", f"u/{session}/commit", b""))
+            if status != 202:
+                return status, body
+            if time.monotonic() > end:
+                raise CacheDown(f"the cache {self.name} verifies an upload for too long", cache=self.name)
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
 
     def _says(self, path: str, data: bytes) -> bool:
         try:
@@ -227,6 +257,16 @@ def _answers(fetch: Fetch, future: Future[bytes]) -> Iterator[Answer]:
             yield request, error
     else:
         yield from fetch.take_apart(data)
+
+
+def _rule(body: bytes) -> str:
+    """The rule that the server's JSON names."""
+    import json
+
+    try:
+        return str(json.loads(body)["rule"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _reason(body: bytes) -> str:

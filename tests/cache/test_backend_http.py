@@ -34,6 +34,7 @@ from tests.support.lyingserver import LyingServer
 PACK = "p/ab/ab" + "0" * 62
 HEAD = "heads/" + "a" * 64 + ".json"
 DATA = bytes(range(256)) * 400
+UNKNOWN = b'{"code":"K0684","rule":"session","message":"no such upload","path":""}'
 QUICK = replace(Limits.patient(0.4), tries=3)
 
 
@@ -354,13 +355,43 @@ class TestUploading:
             if asked.method == "PUT":
                 server.files[HEAD] = asked.body
                 return 201, b""
-            return 404, b"{}"
+            return 404, UNKNOWN
 
         server.take = take
         assert backend.put(HEAD, b"mine", replace=True)
-        server.take = lambda asked: (404, b"{}") if asked.method == "POST" else (201, b"")
-        with pytest.raises(Unsupported):
+        server.take = lambda asked: (404, UNKNOWN) if asked.method == "POST" else (201, b"")
+        with pytest.raises(CacheDown, match="lost an upload"):
             backend.put(HEAD, b"another", replace=True)
+
+    def test_a_commit_without_a_head_whose_answer_was_lost(self, server, backend, monkeypatch):
+        monkeypatch.setattr("kiln.store.cache.httpbackend._SESSION_BYTES", 1)
+
+        def take(asked):
+            if asked.method == "PUT":
+                server.files[asked.path.split("/", 2)[2]] = asked.body
+                return 201, b""
+            return 404, UNKNOWN
+
+        server.take = take
+        assert backend.put_many([(PACK, b"pack")]) == set()
+        server.files.clear()
+        server.take = lambda asked: (404, UNKNOWN) if asked.method == "POST" else (201, b"")
+        with pytest.raises(CacheDown, match="lost an upload"):
+            backend.put_many([(PACK, b"pack")])
+
+    def test_a_commit_that_is_verified_for_long_is_asked_about_again(self, server, backend):
+        """Longer than one answer may take, with the same request for the same session."""
+        codes = iter([202, 202, 202, 200])
+        server.take = lambda asked: (next(codes), b"{}") if asked.method == "POST" else (201, b"")
+        assert backend.put(HEAD, b"{1}", replace=True)
+        asked = [item.path for item in server.asked if item.method == "POST"]
+        assert len(asked) == 4 and len(set(asked)) == 1
+
+    def test_a_server_that_verifies_for_ever(self, server, backend, monkeypatch):
+        monkeypatch.setattr("kiln.store.cache.httpbackend._VERIFYING", 0.0)
+        server.take = lambda asked: (202, b"{}") if asked.method == "POST" else (201, b"")
+        with pytest.raises(CacheDown, match="for too long"):
+            backend.put(HEAD, b"{1}", replace=True)
 
     def test_the_web_lists_and_removes_nothing(self, backend):
         with pytest.raises(Unsupported):
