@@ -13,8 +13,7 @@ import sys
 from importlib.util import MAGIC_NUMBER
 from types import CodeType
 
-from kiln.interpreter.answers import is_off
-from kiln.interpreter.caching.shelf import Shelf, key
+from kiln.interpreter.caching.shelf import Shelf, is_off, key
 
 FEW_LINES = 60
 """Of fewer lines a piece is not kept."""

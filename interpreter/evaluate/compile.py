@@ -72,11 +72,9 @@ Dest: TypeAlias = str | None
 class Compiler:
     """Compiles one unit: `out` is the function being written, `done` those that are finished."""
 
-    def __init__(self, links: Links, prefix: str, *, metered: bool = False) -> None:
+    def __init__(self, links: Links, prefix: str) -> None:
         self.links = links
         self.prefix = prefix
-        self.metered = metered
-        """Whether calls of functions and turns of loops are counted (`budget.Steps`)."""
         self.out = Writer()
         self.done: list[Writer] = []
         self._count = 0
@@ -123,11 +121,6 @@ class Compiler:
         self.done.append(self.out)
         self.out = outer
         return f"{name}({names})"
-
-    def step(self, at: int) -> None:
-        """Where steps are counted, the count of one call."""
-        if self.metered:
-            self.out.line("_step()", at)
 
     # ---- expressions --------------------------------------------------------------------------
 

@@ -16,8 +16,9 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kiln.interpreter.answers import Target, is_off
+from kiln.interpreter.answers import Target
 from kiln.interpreter.caching.core import StoredDecls
+from kiln.interpreter.caching.shelf import is_off
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
 from kiln.interpreter.evaluate import show
 from kiln.interpreter.evaluate.attestations import Attestation, KeySigner, SubjectOf
@@ -85,8 +86,7 @@ class Evaluator:
 
     def _begin(self) -> None:
         """Remember nothing."""
-        steps = None if self._meter is None else self._meter.steps
-        self._linker = Linker(self.program.modules, self.program.folders, steps)
+        self._linker = Linker(self.program.modules, self.program.folders)
         self._values = None if self._meter is not None else _values(self.program, self._linker)
         self._resolver = Resolver(self._host, self._place_of, self._values)
 

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _serving(args: argparse.Namespace, context: Context) -> Serving:
     from kiln.serve.admission import Admitter
     from kiln.serve.app import Serving
+    from kiln.serve.quarantine import InUse
     from kiln.serve.tokens import TokenFile
 
     folder = os.path.abspath(args.folder) if args.folder else _own_folder(context)
@@ -96,9 +98,13 @@ def _serving(args: argparse.Namespace, context: Context) -> Serving:
         return load_policy(trust)
 
     policy()  # a file that does not parse is told now
-    admit = Admitter(folder, policy) if args.tokens is not None else None
+    stopping = threading.Event()
+    admit = Admitter(folder, policy, limits.verify, stopping) if args.tokens is not None else None
+    reading = not args.require_token
     try:
-        return Serving(folder, TokenFile(args.tokens), limits, admit, open_to_read=not args.require_token)
+        return Serving(folder, TokenFile(args.tokens), limits, admit, open_to_read=reading, stopping=stopping)
+    except InUse as error:
+        raise Stop("K0680", f"{escape(folder)}: {error}", help="one server writes a folder; stop the other") from None
     except BadTokenFile as error:
         raise Stop("K0681", escape(str(error)), help="kiln cache token NAME --tokens FILE adds one") from None
     except OSError as error:

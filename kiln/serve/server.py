@@ -1,7 +1,9 @@
 """Running the application on uvicorn: where it listens, and how it ends.
 
-SIGTERM and SIGINT stop it from accepting; what runs may finish within `Limits.drain`, and /health says 503 meanwhile,
-so that a balancer sends nobody any more. A socket that systemd opened (`LISTEN_FDS`) is used as it is.
+SIGTERM and SIGINT close the listening socket at once: who connects from then on is refused, which is what a balancer
+sees. Requests that run, and uploads that are being verified, have `Limits.drain` seconds each; what is not done by
+then is as if the server had been killed: nothing half is seen, and the next server goes on with it. A socket that
+systemd opened (`LISTEN_FDS`) is used as it is.
 """
 
 from __future__ import annotations
@@ -93,18 +95,6 @@ def shown(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """Tells the application as soon as it is asked to end."""
-
-    def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
-        super().__init__(config)
-        self._serving = serving
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._serving.draining = True
-        await super().shutdown(sockets)
-
-
 def serve(serving: Serving, listening: socket.socket, started: Callable[[], None]) -> None:
     """Answer until a signal ends it. Connections that are open may finish what they began."""
     config = uvicorn.Config(
@@ -114,16 +104,17 @@ def serve(serving: Serving, listening: socket.socket, started: Callable[[], None
         limit_concurrency=serving.limits.connections,
         timeout_graceful_shutdown=int(serving.limits.drain),
         server_header=False,
-        date_header=False,
         lifespan="off",
     )
-    server = _Server(config, serving)
+    server = uvicorn.Server(config)
 
     async def run() -> None:
         upkeep = asyncio.create_task(_keep_house(serving))
         try:
             started()
             await server.serve(sockets=[listening])
+            if serving.commits is not None:
+                await serving.commits.end(serving.limits.drain)
         finally:
             upkeep.cancel()
 
@@ -132,6 +123,7 @@ def serve(serving: Serving, listening: socket.socket, started: Callable[[], None
         with suppress(KeyboardInterrupt):
             asyncio.run(run())
     finally:
+        serving.close()
         signal.signal(signal.SIGTERM, before)
 
 

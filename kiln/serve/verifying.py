@@ -22,7 +22,7 @@ from blake3 import blake3
 
 from kiln.serve.refusal import Refused
 from kiln.serve.shelf import Shelf
-from kiln.store.cache.objectrecord import BlobPlace, ObjectRecord, decode_record
+from kiln.store.cache.objectrecord import MAX_RECORD, BlobPlace, ObjectRecord, decode_record
 from kiln.store.cache.rows import (
     BLOBS,
     CLAIMS,
@@ -60,6 +60,7 @@ class Verification:
         """Verify rows; how many of each kind. Raises Refused, Damaged, BadSignature, Untrusted."""
         counts = {"objects": 0, "claims": 0, "envelopes": 0}
         for name, value in rows.items():
+            self._shelf.pause()
             table, digest = name[:1], name[1:]
             if table == OBJECTS:
                 self._object(ObjectId(digest), value)
@@ -85,7 +86,7 @@ class Verification:
         return self._needed
 
     def _object(self, object_id: ObjectId, value: bytes) -> None:
-        record = decode_record(object_id, b"".join(self._shelf.place(decode_object(value).record)))
+        record = decode_record(object_id, self._shelf.joined(decode_object(value).record, MAX_RECORD))
         info = record.meta.info
         self._needed.update(key(OBJECTS, reference) for reference in info.references if reference != object_id)
         for digest, blob in record.blobs.items():
@@ -127,7 +128,7 @@ class Verification:
         self._needed.update(key(ENVELOPES, digest) for digest in row.standings)
 
     def _envelope(self, digest: EnvelopeDigest, value: bytes) -> None:
-        data = b"".join(self._shelf.place(decode_envelope(value)))
+        data = self._shelf.joined(decode_envelope(value), dsse.MAX_ENVELOPE)
         if _hash(iter([data])) != digest:
             raise Damaged("an envelope is not what its digest says", found=str(digest))
         envelope = dsse.parse(data)

@@ -18,9 +18,11 @@ import pytest
 import uvicorn
 
 from kiln.serve.app import Serving, make_app
+from kiln.serve.committing import Admit
 from kiln.serve.limits import Limits
+from kiln.serve.quarantine import Upload
 from kiln.serve.tokens import TokenFile, format_tokens, parse_tokens, token_digest
-from kiln.serve.uploading import Admit
+from kiln.store.cache.card import Card, encode_card
 
 PACK = "p/ab/ab" + "0" * 62
 TOKENS = {"writer": "write", "reader": "read", "stale": "write"}
@@ -68,7 +70,7 @@ def cache(tmp_path: Path) -> Path:
     (folder / PACK).parent.mkdir(parents=True)
     (folder / PACK).write_bytes(bytes(range(256)) * 64)
     (folder / "heads").mkdir()
-    (folder / "kiln-cache.json").write_text("{}")
+    (folder / "kiln-cache.json").write_bytes(encode_card(Card("team")))
     (folder / "private").write_text("not of the layout")
     return folder
 
@@ -83,6 +85,7 @@ def serve(cache: Path, tmp_path: Path) -> Iterator[Serve]:
             if admit is None and options.pop("uploads", True):
                 serving.admit = _noting(running)
                 serving.__post_init__()
+            stack.callback(serving.close)
             running.port = stack.enter_context(_listening(serving))
             return running
 
@@ -100,13 +103,13 @@ def _tokens(tmp_path: Path) -> Path:
 
 
 def _noting(running: Running) -> Admit:
-    def admit(folder: str) -> dict[str, int]:
+    def admit(upload: Upload) -> dict[str, int]:
         found: dict[str, bytes] = {}
-        for place, _, names in os.walk(folder):
+        for place, _, names in os.walk(upload.files):
             for name in names:
                 path = os.path.join(place, name)
                 with open(path, "rb") as file:
-                    found[os.path.relpath(path, folder)] = file.read()
+                    found[os.path.relpath(path, upload.files)] = file.read()
         running.admitted.append(found)
         return {"files": len(found)}
 

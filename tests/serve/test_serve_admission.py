@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from kiln.serve.admission import Admitter
+from kiln.serve.quarantine import Upload as Came
 from kiln.serve.refusal import Refused
 from kiln.serve.verifying import patched
 from kiln.store.cache.backend import open_backend
@@ -97,7 +98,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def admit(upload: Upload, cache: Path, policy: Policy | None = None) -> dict[str, int]:
-    return Admitter(str(cache), lambda: policy or upload.policy())(str(upload.folder))
+    admitter = Admitter(str(cache), lambda: policy or upload.policy())
+    return admitter(Came(str(upload.folder), str(cache / ".quarantine/kept/ci")))
 
 
 def test_what_a_trusted_key_pushed_is_admitted(upload: Upload, cache: Path) -> None:
@@ -108,11 +110,24 @@ def test_what_a_trusted_key_pushed_is_admitted(upload: Upload, cache: Path) -> N
     assert any(path.startswith("c/") for path in before), "the large file went in chunks"
 
 
-def test_the_same_upload_again_is_no_newer(upload: Upload, cache: Path, pushed: Upload) -> None:
+def test_the_same_upload_again_changes_nothing(upload: Upload, cache: Path, tmp_path: Path) -> None:
+    """The answer to the first was lost, or the server was killed before it gave one."""
+    shutil.copytree(upload.folder, tmp_path / "again")
     admit(upload, cache)
     before = files(cache)
+    admit(upload._replace(folder=tmp_path / "again"), cache)
+    assert files(cache) == before
+
+
+def test_a_head_that_is_no_newer(upload: Upload, cache: Path, tmp_path: Path) -> None:
+    shutil.copytree(upload.folder, tmp_path / "again")
+    admit(upload, cache)
+    before = files(cache)
+    head = open_head(before[upload.head], upload.signer.public_key, "team")
+    (tmp_path / "again" / upload.head).unlink()
+    (tmp_path / "again" / upload.head).write_bytes(sign_head(head._replace(made=head.made + 1), upload.signer))
     with pytest.raises(Refused) as refused:
-        admit(pushed, cache)
+        admit(upload._replace(folder=tmp_path / "again"), cache)
     assert (refused.value.status, refused.value.rule) == (409, "conflict")
     assert files(cache) == before
 

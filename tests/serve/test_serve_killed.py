@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kiln.serve.admission import Admitter
+from kiln.serve.quarantine import Upload
 from kiln.store.cache.backend import open_backend
 from kiln.store.cache.card import decode_card
 from kiln.store.cache.head import head_path, open_head
@@ -81,6 +82,10 @@ def shows(cache: Path) -> int:
     return head.version
 
 
+def admit(cache: Path, folder: Path) -> None:
+    Admitter(str(cache), policy)(Upload(str(folder), str(cache / ".quarantine/kept/ci")))
+
+
 def killed_at(cache: Path, upload: Path, step: int) -> bool:
     """Admit in a process that is killed at its n-th step; whether it was."""
     child = os.fork()
@@ -88,7 +93,7 @@ def killed_at(cache: Path, upload: Path, step: int) -> bool:
         left = [step]
         for name in STEPS:
             setattr(os, name, counting(getattr(os, name), left))
-        Admitter(str(cache), policy)(str(upload))
+        admit(cache, upload)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
@@ -128,7 +133,7 @@ def test_a_server_killed_at_every_step(uploads: list[Path], tmp_path: Path) -> N
             again = tmp_path / f"again-{number}-{step}"
             shutil.copytree(upload, again)
             if seen == before:
-                Admitter(str(trial), policy)(str(again))
+                admit(trial, again)
             assert shows(trial) > before, f"step {step}"
             shutil.rmtree(trial)
         assert step > 5

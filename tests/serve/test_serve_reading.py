@@ -98,14 +98,19 @@ def test_metrics_count_what_was_sent(serve: Serve) -> None:
     assert 'kiln_cache_requests_total{method="GET",status="404"} 1' in text
 
 
-def test_health_while_it_drains(serve: Serve, cache: Path) -> None:
+def test_health(serve: Serve, cache: Path) -> None:
+    """A folder without a card waits for its first push; a card that nobody can read is nobody's cache."""
     running = serve()
     assert running.ask("GET", "/health").json == {"status": "ok"}
-    running.serving.draining = True
-    assert running.ask("GET", "/health").status == 503
-    running.serving.draining = False
+    card = (cache / "kiln-cache.json").read_bytes()
     (cache / "kiln-cache.json").unlink()
-    assert running.ask("GET", "/health").status == 503
+    assert running.ask("GET", "/health").json == {"status": "ok"}
+    (cache / "kiln-cache.json").write_bytes(card[:-2])
+    answer = running.ask("GET", "/health")
+    assert answer.status == 503 and "card can't be read" in answer.json["status"]
+    (cache / "kiln-cache.json").write_bytes(card)
+    running.serving.trouble = "something else"
+    assert running.ask("GET", "/health").json == {"status": "something else"}
 
 
 def test_an_unfinished_request_holds_up_nobody(serve: Serve) -> None:
