@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from kiln.serve.app import Serving, make_app
+from kiln.serve.doors import guarded
 
 _SYSTEMD_FIRST = 3
 _BACKLOG = 1024
@@ -71,7 +72,11 @@ def _open_tcp(address: Address) -> socket.socket:
 
 
 def _open_unix(path: str) -> socket.socket:
-    """A socket that an ended server left is replaced; anything else at that place is not."""
+    """A socket that an ended server left is replaced; anything else at that place is not.
+
+    Whoever can reach it may connect: what he may do is decided by tokens, as over the network. Its folder's
+    permissions say who can.
+    """
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -83,6 +88,7 @@ def _open_unix(path: str) -> socket.socket:
                 probe.close()
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(path)
+    os.chmod(path, 0o666)
     listening.listen(_BACKLOG)
     return listening
 
@@ -95,17 +101,24 @@ def shown(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(serving: Serving, listening: socket.socket, started: Callable[[], None]) -> None:
-    """Answer until a signal ends it. Connections that are open may finish what they began."""
-    config = uvicorn.Config(
+def configured(serving: Serving) -> uvicorn.Config:
+    """What uvicorn is to do: everything that has to do with limits is in `doors`."""
+    return uvicorn.Config(
         make_app(serving),
+        http=guarded(serving.limits),
+        ws="none",
         log_config=None,
         access_log=False,
-        limit_concurrency=serving.limits.connections,
         timeout_graceful_shutdown=int(serving.limits.drain),
         server_header=False,
+        proxy_headers=False,
         lifespan="off",
     )
+
+
+def serve(serving: Serving, listening: socket.socket, started: Callable[[], None]) -> None:
+    """Answer until a signal ends it. Connections that are open may finish what they began."""
+    config = configured(serving)
     server = uvicorn.Server(config)
 
     async def run() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,10 +18,11 @@ from typing import Any
 import pytest
 import uvicorn
 
-from kiln.serve.app import Serving, make_app
+from kiln.serve.app import Serving
 from kiln.serve.committing import Admit
 from kiln.serve.limits import Limits
 from kiln.serve.quarantine import Upload
+from kiln.serve.server import configured
 from kiln.serve.tokens import TokenFile, format_tokens, parse_tokens, token_digest
 from kiln.store.cache.card import Card, encode_card
 
@@ -92,6 +94,14 @@ def serve(cache: Path, tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
+def until(holds: Callable[[], object]) -> None:
+    """Wait for what another thread or process brings about."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def _tokens(tmp_path: Path) -> Path:
     path = tmp_path / "tokens"
     lines = [
@@ -119,10 +129,7 @@ def _noting(running: Running) -> Admit:
 class _listening:
     def __init__(self, serving: Serving) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            make_app(serving), log_config=None, lifespan="off", limit_concurrency=serving.limits.connections
-        )
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(configured(serving))
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._server.serve(sockets=[self._socket])), daemon=True
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from pathlib import Path
 
 import pytest
@@ -111,10 +110,3 @@ def test_health(serve: Serve, cache: Path) -> None:
     (cache / "kiln-cache.json").write_bytes(card)
     running.serving.trouble = "something else"
     assert running.ask("GET", "/health").json == {"status": "something else"}
-
-
-def test_an_unfinished_request_holds_up_nobody(serve: Serve) -> None:
-    running = serve()
-    with socket.create_connection(("127.0.0.1", running.port)) as slow:
-        slow.sendall(b"GET /" + PACK.encode() + b" HTTP/1.1\r\nHost: x\r\n")
-        assert running.ask("GET", f"/{PACK}").status == 200

@@ -16,7 +16,7 @@ from kiln.serve.limits import Limits
 from kiln.serve.publishing import keep
 from kiln.serve.quarantine import InUse, Quarantine, Upload
 from kiln.serve.refusal import Refused
-from tests.serve.conftest import PACK, Serve
+from tests.serve.conftest import PACK, Serve, until
 
 SESSION = "0123456789abcdef" * 2
 OTHER = "p/cd/cd" + "0" * 62
@@ -114,9 +114,9 @@ def test_a_client_that_goes_away_leaves_nothing(serve: Serve, cache: Path) -> No
     running = serve()
     client = socket.create_connection(("127.0.0.1", running.port))
     client.sendall(PUT_HEAD + b"x" * 20)
-    _until(lambda: any((cache / ".quarantine").rglob("coming-*")))
+    until(lambda: any((cache / ".quarantine").rglob("coming-*")))
     client.close()
-    _until(lambda: not any((cache / ".quarantine").rglob("coming-*")))
+    until(lambda: not any((cache / ".quarantine").rglob("coming-*")))
     assert not list((cache / ".quarantine").rglob("cd0*"))
 
 
@@ -156,7 +156,7 @@ def test_nothing_is_added_to_what_is_being_verified(serve: Serve) -> None:
     running.ask("PUT", f"/u/{SESSION}/{OTHER}", b"good", token="writer")
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as late:
         late.sendall(PUT_HEAD + b"x")  # a body that has begun to come
-        _until(lambda: (held := running.serving.quarantine) is not None and held.size == len(b"goodx"))
+        until(lambda: (held := running.serving.quarantine) is not None and held.size == len(b"goodx"))
         assert running.ask("POST", f"/u/{SESSION}/commit", token="writer").status == 202
         assert slow.begun.wait(20)
         for method, path in [("PUT", f"/u/{SESSION}/{OTHER}"), ("DELETE", f"/u/{SESSION}")]:
@@ -165,7 +165,7 @@ def test_nothing_is_added_to_what_is_being_verified(serve: Serve) -> None:
         late.sendall(b"x" * 49)
         assert b" 409 " in late.recv(4096)
     slow.go_on.set()
-    _until(lambda: running.ask("POST", f"/u/{SESSION}/commit", token="writer").status == 200)
+    until(lambda: running.ask("POST", f"/u/{SESSION}/commit", token="writer").status == 200)
     assert slow.found == [b"good"]
 
 
@@ -178,7 +178,7 @@ def test_a_long_verification_is_asked_about_and_told_once_more(serve: Serve) -> 
         assert (answer.status, answer.json, answer.headers["retry-after"]) == (202, {"state": "verifying"}, "1")
     assert running.ask("GET", f"/{PACK}").status == 200, "reading goes on while an upload is verified"
     slow.go_on.set()
-    _until(lambda: running.ask("POST", f"/u/{SESSION}/commit", token="writer").status == 200)
+    until(lambda: running.ask("POST", f"/u/{SESSION}/commit", token="writer").status == 200)
     again = running.ask("POST", f"/u/{SESSION}/commit", token="writer")
     assert (again.status, again.json) == (200, {"admitted": {"files": 1}}), "also when its answer was lost"
     assert len(slow.found) == 1, "it was verified once"
@@ -280,11 +280,3 @@ def test_a_lost_file_of_tokens_is_no_business_of_strangers(serve: Serve, tmp_pat
     answer = running.ask("PUT", f"/u/{SESSION}/{OTHER}", b"x", token="writer")
     assert answer.status == 500
     assert str(tmp_path).encode() not in answer.body
-
-
-def _until(holds: object) -> None:
-    assert callable(holds)
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
