@@ -84,14 +84,15 @@ class BigBlob:
                 os.close(source)
         return copied
 
-    def put(self, chunk: Chunk, data: bytes) -> None:
-        """A chunk came, and has been verified. Raises OSError."""
+    def put(self, chunk: Chunk, data: bytes) -> bool:
+        """A chunk came, and has been verified; whether it was the last. Raises OSError."""
         for offset in self._offsets[chunk]:
             _write_at(self._fd, data, offset)
             start_writing(self._fd, offset, len(data))
         self._had.add(chunk)
         if self._journal is not None:
             os.write(self._journal, self._numbers[chunk].to_bytes(4, "big"))
+        return len(self._had) == len(self._offsets)
 
     def is_whole(self) -> bool:
         """Whether the file has the blob's digest; if not, chunks that are wrong are lacking again."""

@@ -55,7 +55,8 @@ from kiln.store.cache.rows import (
 )
 from kiln.store.cache.segment import write_segments
 from kiln.store.cache.selection import Selection, Target
-from kiln.store.cache.sending import File, Sending, Source, sources_of
+from kiln.store.cache.sending import Sending
+from kiln.store.cache.sources import File, Source, sources_of
 from kiln.store.cache.upstream import LIFETIME, Identity, Update, Upstream, merge_into
 from kiln.store.digest import BlobDigest, EnvelopeDigest, ObjectId
 from kiln.store.errors import Damaged

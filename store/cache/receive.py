@@ -4,7 +4,7 @@
 
 Nothing waits for what it refers to: order matters only when objects are registered, which is the caller's. Each blob
 is asked for once, however many files of however many objects it is. Big ones lie in chunks: those that this machine
-has in other files are copied, those that came before an interruption are kept, the rest is fetched.
+has in other files are copied, those that came before an interruption are kept, the rest is fetched (`bigreceive`).
 
 A cache that fails for an object (a file that is missing, bytes that are wrong, or it is down) is passed over for the
 next one that has it; what came from the first is kept. What nobody could give is said, and nothing of it is there.
@@ -12,16 +12,14 @@ next one that has it; what came from the first is kept. What nobody could give i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from kiln.store.cache.assemble import Draft
-from kiln.store.cache.backend import Request
 from kiln.store.cache.bigblob import BigBlob
-from kiln.store.cache.chunking import Chunk, Chunks, open_chunk
+from kiln.store.cache.bigreceive import BigBlobs
+from kiln.store.cache.chunking import Chunks
 from kiln.store.cache.errors import CacheError
-from kiln.store.cache.localchunks import LocalPlace, local_chunks, remember_chunks
+from kiln.store.cache.localchunks import remember_chunks
 from kiln.store.cache.objectrecord import BlobPlace, Chunked, ObjectRecord, Sliced
 from kiln.store.cache.reader import CacheReader
 from kiln.store.commit import Staged
@@ -30,12 +28,7 @@ from kiln.store.disk import disk_errors
 from kiln.store.errors import Damaged, StoreError
 from kiln.store.manifest import FileNode, entries_of
 from kiln.store.meta import ObjectMeta
-from kiln.store.pool import Pool
 from kiln.store.store import Store
-
-_WORKERS = 2
-_IN_HAND = 12
-"""Chunks that wait to be verified and written."""
 
 
 class Receiver:
@@ -151,64 +144,8 @@ class Receiver:
         users: Mapping[BlobDigest, Sequence[Draft]],
     ) -> None:
         chunked = {digest: blob.chunks for digest, blob in places.items() if isinstance(blob, Chunked)}
-        for digest, chunks in chunked.items():
-            with disk_errors("writing a big file from a cache"):
-                blob = BigBlob(self._store.layout, self._folder, digest, chunks)
-                try:
-                    if self._fetch_big(reader, blob, chunks, users[digest]):
-                        self._place(blob, users[digest])
-                    else:
-                        reader.tell(f"{reader.name}: a big file could not be put together ({digest.short})")
-                finally:
-                    blob.give_up()
-
-    def _fetch_big(self, reader: CacheReader, blob: BigBlob, chunks: Chunks, users: Sequence[Draft]) -> bool:
-        """Whether the blob is whole. What is copied here may turn out to be wrong: then it is fetched."""
-        lacking = blob.lacking
-        self._progress(blob.size - sum(chunk.size for chunk in lacking))
-        if lacking:
-            self._progress(blob.copy(self._local(blob, chunks, lacking, users)))
-        for _ in range(2):
-            self._fetch_chunks(reader, blob)
-            if not blob.lacking and blob.is_whole():
-                return True
-        return False
-
-    def _local(
-        self, blob: BigBlob, chunks: Chunks, lacking: Sequence[Chunk], users: Sequence[Draft]
-    ) -> dict[Chunk, LocalPlace]:
-        """Where the chunks should lie on this machine: in the pool under the blob's own name, or another's."""
-        layout = self._store.layout
-        pool = Pool(layout)
-        for executable in (False, True):
-            entry = pool.entry(FileNode(blob.size, blob.digest, executable))
-            if pool.has(entry):
-                return _laid_out(chunks, entry)
-        return local_chunks(layout, self._store.memo(), lacking)
-
-    def _fetch_chunks(self, reader: CacheReader, blob: BigBlob) -> None:
-        requests = {Request(chunk.path, None, chunk.size): chunk for chunk in blob.lacking}
-        if not requests:
-            return
-        room = threading.Semaphore(_IN_HAND)
-        waiting: list[Future[None]] = []
-
-        def work(chunk: Chunk, data: bytes) -> None:
-            try:
-                blob.put(chunk, open_chunk(chunk, data))
-                self._progress(chunk.size)
-            except Damaged as error:
-                reader.tell(f"{reader.name}: {error.message} ({chunk.path}); passed over")
-            finally:
-                room.release()
-
-        with ThreadPoolExecutor(_WORKERS, "kiln-chunk") as workers:
-            for request, data in reader.fetch(requests):
-                self._progress(0)  # which may end it
-                room.acquire()
-                waiting.append(workers.submit(work, requests[request], data))
-        for future in waiting:
-            future.result()
+        big = BigBlobs(self._store, self._folder, lambda blob: self._place(blob, users[blob.digest]), self._progress)
+        big.receive(reader, chunked)
 
     def _place(self, blob: BigBlob, users: Sequence[Draft]) -> None:
         path = blob.take()
@@ -218,16 +155,6 @@ class Receiver:
                 draft.fill_from(blob.digest, path, take=at == last)
             except Damaged as error:
                 self._refuse(draft, error)
-
-
-def _laid_out(chunks: Chunks, path: str) -> dict[Chunk, LocalPlace]:
-    """Where each chunk lies in a file that is the blob."""
-    found: dict[Chunk, LocalPlace] = {}
-    offset = 0
-    for chunk in chunks:
-        found.setdefault(chunk, LocalPlace(path, offset))
-        offset += chunk.size
-    return found
 
 
 def _in_order(wanted: Mapping[ObjectId, Sequence[CacheReader]]) -> list[CacheReader]:

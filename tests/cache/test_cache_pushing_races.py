@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from kiln.store.cache.sweep import Retention, retain, sweep
 from kiln.store.store import Store
 from tests.cache.cache_samples import (
     ME,
+    NOW,
     files_of,
     identity,
     made,
@@ -29,6 +31,12 @@ from tests.cache.cache_samples import (
 BIG = 5 << 20
 DAYS = 2 * 86400
 STEPS = ["push:content", "push:segment", "push:head"]
+
+
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is pushed is pushed at one time: so a segment that is made again has its name again."""
+    monkeypatch.setattr("kiln.store.cache.push.time", SimpleNamespace(time=lambda: NOW, monotonic=time.monotonic))
 
 
 class Died(Exception):
