@@ -127,12 +127,13 @@ class Context:
             return None
         from kiln.opencaches import chosen, open_caches
 
-        settings = chosen(self.caches(), only)
+        used = self.caches()
+        settings = chosen(used, only)
         if not settings:
             return None
 
         def opened() -> Caches:
-            found = open_caches(settings, store, self.policy(), self.memory(), warn)
+            found = open_caches(used, settings, store, self.policy(), self.memory(), warn)
             self._caches.append(found)
             return found
 

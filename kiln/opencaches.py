@@ -25,10 +25,14 @@ def chosen(settings: Settings, only: str | None) -> tuple[Setting, ...]:
 
 
 def open_caches(
-    settings: Sequence[Setting], store: Store, policy: Policy, memory: Memory, warn: Callable[[str], None]
+    used: Settings,
+    settings: Sequence[Setting],
+    store: Store,
+    policy: Policy,
+    memory: Memory,
+    warn: Callable[[str], None],
 ) -> Caches:
-    """Open them; nothing is read yet. Raises BadCacheAddress."""
+    """Open those of `settings`, which `chosen` has made of `used`; nothing is read yet. Raises BadCacheAddress."""
     believed = Believed(policy, memory)
-    lone = len(settings) == 1
-    readers = [CacheReader(open_setting(item, lone=lone), believed, warn) for item in settings]
+    readers = [CacheReader(open_setting(item, lone=used.is_lone(item)), believed, warn) for item in settings]
     return Caches(readers, store, believed, warn, [item.name for item in settings if item.required])

@@ -163,7 +163,7 @@ def find_cache(context: Context, named: str | None, *, pushing: bool = False) ->
         )
     url = named if "://" in named else os.path.abspath(os.path.expanduser(named))
     check_address(url, "--to")
-    return Setting(name_of(url), url)
+    return Setting(name_of(url, settings.caches), url)
 
 
 def open_for_upload(setting: Setting, *, make: bool = False) -> Backend:

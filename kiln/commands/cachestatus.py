@@ -39,7 +39,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    settings = [find_cache(context, name) for name in args.cache] or list(context.caches().caches)
+    used = context.caches()
+    settings = [find_cache(context, name) for name in args.cache] or list(used.caches)
     if not settings:
         raise Stop("K0903", "no cache is used here", help="kiln cache use URL, or --cache ADDRESS")
     found = [(named.label, info) for text in args.targets for named, info in find_made(text, context)]
@@ -48,8 +49,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     rows, code = [], Exit.OK
     for setting in settings:
         try:
-            # A token for pushing is shown to no other than the one cache that there is.
-            with closing(open_setting(setting, lone=len(settings) == 1)) as backend:
+            with closing(open_setting(setting, lone=used.is_lone(setting))) as backend:
                 rows.append(_one(setting, backend, found, closure, selection, context))
         except CacheError as error:
             context.console.result(f"✘ {escape(setting.name):<14}{escape(setting.url)}")

@@ -62,9 +62,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if settings.source == VARIABLE:
         raise Stop("K0659", f"the caches are those of {VARIABLE}", help=f"add a line to {VARIABLE}, or unset it")
     setting = _setting(args, settings)
-    backend = open_setting(
-        setting, pushing=setting.push, lone=all(item.url == setting.url for item in settings.caches)
-    )
+    backend = open_setting(setting, pushing=setting.push, lone=settings.is_lone(setting))
     try:
         looked = look(backend, context.policy(), context.memory())
     finally:

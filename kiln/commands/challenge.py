@@ -104,9 +104,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _ask_all(settings: Sequence[Setting], context: Context) -> Iterator[_Asked]:
     """Every cache that answers, believed in all its uploaders: what strangers say is wanted too."""
-    policy, memory = context.policy(), context.memory()
+    policy, memory, used = context.policy(), context.memory(), context.caches()
     for setting in settings:
-        backend = open_setting(setting, lone=len(settings) == 1)
+        backend = open_setting(setting, lone=used.is_lone(setting))
         try:
             looked = look(backend, policy, memory)
         except CacheError as error:

@@ -2,8 +2,9 @@
 
 `~/.netrc`, or the file that NETRC names, as curl and git read it; a `default` entry is not used, since it would
 be shown to any host. From the environment, KILN_CACHE_TOKEN_<NAME> is for the cache of that name (in capitals, `_`
-for what is no letter or digit), and KILN_CACHE_TOKEN for where something is pushed to: it is never shown to a cache
-that is only read from, which may be anybody's.
+for what is no letter or digit). KILN_CACHE_TOKEN may write, and is shown in two cases alone: to where something is
+pushed to, and to the one cache that is used here, where there is one. One that is named on the command line, or
+looked at by `kiln cache use`, may be anybody's: it is shown none but its own.
 """
 
 from __future__ import annotations

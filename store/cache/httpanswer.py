@@ -2,7 +2,7 @@
 
 A cache may answer anything. An answer is judged in this order; the first that holds decides:
 
-    301 302 303 307 308     go elsewhere, a few times, never round and never to another scheme
+    301 302 303 307 308     go elsewhere, a few times, never round, never to another scheme; where to: `elsewhere.py`
     401 403 407             Denied
     404 410                 Missing
     408 425 429 500 502 503 504   busy: wait as long as Retry-After says, within bounds, and ask again
@@ -23,6 +23,7 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from kiln.store.cache.backend import YOUNG
+from kiln.store.cache.elsewhere import origin
 from kiln.store.cache.errors import shown
 
 SKIP = 64 << 20
@@ -31,6 +32,7 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]{1,18}|\*)")
 _PLAIN = {"", "identity"}
+_LONGEST_TARGET = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,9 @@ def _elsewhere(location: str, url: str) -> Elsewhere | Lie:
         there, here = urlsplit(target), urlsplit(url)
         if there.scheme != here.scheme:
             return Lie("redirects to another scheme", shown(target), f"{here.scheme}://")
-        if not location or there.username or there.password or not there.hostname:
+        if not location or there.username or there.password or len(target) > _LONGEST_TARGET:
             return Lie("redirects to no place", shown(location), "an address")
-    except ValueError:
+        origin(target)
+    except ValueError:  # UnicodeError, too
         return Lie("redirects to no place", shown(location), "an address")
     return Elsewhere(target)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from kiln.store.cache.backend import Health, Limits
 from kiln.store.cache.credentials import Credentials
+from kiln.store.cache.elsewhere import InnerPlace, guarding_resolver, is_inner, origin
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, CacheLied, Missing, shown
 from kiln.store.cache.httpanswer import Body, Busy, Elsewhere, Facts, Lie, NoEntry, NotThere, Wanted, facts_of, judge
 
@@ -29,6 +30,7 @@ _FIRST_PAUSE = 0.2
 _DOWN_FIRST = 30.0
 _DOWN_LONGEST = 600.0
 _HEAD_PIECE = 4096
+_PLACES = "the cache's own host, or a public one"
 _SLOW_TRIES = 2
 """Tries that end by a deadline: each costs as long as the deadline is."""
 
@@ -65,7 +67,7 @@ class HttpClient:
     def __init__(self, name: str, base: str, credentials: Credentials, limits: Limits, health: Health) -> None:
         self.name = name
         self._base = base
-        self._origin = _origin(base)
+        self._origin = origin(base)
         self._credentials = credentials
         self._bearer = False
         self._limits = limits
@@ -138,7 +140,7 @@ class HttpClient:
         except TimeoutError:
             raise _Again("does not answer", f"nothing in {patience:g} s", slow=True) from None
         except Exception as error:
-            raise self._broken(error) from None
+            raise self._broken(path, error) from None
 
     async def close(self) -> None:
         if self._session is not None:
@@ -164,6 +166,7 @@ class HttpClient:
                         case Elsewhere(target):
                             if target in seen or len(seen) > self._limits.redirects:
                                 raise self._lied(path, "redirects without an end", shown(target), "a file")
+                            self._check_target(path, target)
                             url = target
                         case NoEntry(_, bearer) if bearer and self._switch_to_bearer():
                             seen.discard(url)
@@ -174,7 +177,13 @@ class HttpClient:
             except TimeoutError:
                 raise _Again("does not answer", f"nothing in {self._limits.first:g} s", slow=True) from None
             except Exception as error:
-                raise self._broken(error) from None
+                raise self._broken(path, error) from None
+
+    def _check_target(self, path: str, target: str) -> None:
+        """That a redirect does not lead into a network that others cannot reach. Raises CacheLied."""
+        there = origin(target)
+        if there != self._origin and is_inner(there[1]):
+            raise self._lied(path, "redirects to a place that is not public", shown(target), _PLACES)
 
     def _answer(self, url: str, headers: dict[str, str]) -> _Answering:
         return _Answering(self._request("GET", url, headers=headers), self._limits.first)
@@ -216,7 +225,7 @@ class HttpClient:
 
         sent = dict(headers or {})
         authorization = self._credentials.header(bearer=self._bearer)
-        if authorization is not None and _origin(url) == self._origin:
+        if authorization is not None and origin(url) == self._origin:
             sent["Authorization"] = authorization
         return self._opened().request(
             method, URL(url, encoded=True), headers=sent, data=data, allow_redirects=False, proxy=self._proxy
@@ -228,7 +237,12 @@ class HttpClient:
 
             limits = self._limits
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=limits.at_once, keepalive_timeout=30.0, ttl_dns_cache=300),
+                connector=aiohttp.TCPConnector(
+                    limit=limits.at_once,
+                    keepalive_timeout=30.0,
+                    ttl_dns_cache=300,
+                    resolver=guarding_resolver(self._origin[1:]),
+                ),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 skip_auto_headers=("Accept",),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -316,14 +330,18 @@ class HttpClient:
     def _lied(self, path: str, how: str, found: str, expected: str) -> CacheLied:
         return CacheLied(f"{self.name}: {path} {how}", cache=self.name, path=path, found=found, expected=expected)
 
-    def _broken(self, error: Exception) -> Exception:
+    def _broken(self, path: str, error: Exception) -> Exception:
         """What an exception of the network library means."""
         import aiohttp
 
         if isinstance(error, CacheError | _Again):
             return error
         text = shown(str(error) or type(error).__name__)
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+        if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, InnerPlace):
+            return self._lied(path, "redirects to a place that is not public", text, _PLACES)
+        if isinstance(error, aiohttp.InvalidURL):
+            return self._lied(path, "redirects to no place", text, "an address")
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
             return _Again("is not reached", text)
         if isinstance(error, aiohttp.ClientPayloadError):
             return _Again("breaks off", text, wrong=True)
@@ -331,7 +349,8 @@ class HttpClient:
             return _Again("answered with what is not HTTP", text, wrong=True)
         if isinstance(error, aiohttp.ClientError | OSError):
             return _Again("breaks off the connection", text)
-        return error
+        # Whatever an answer does to what reads it, it is the answer that is wrong: no build ends by it.
+        return self._lied(path, "answered with what can't be read", f"{type(error).__name__}: {text}", "a file")
 
 
 class _Answering:
@@ -348,11 +367,6 @@ class _Answering:
 
     async def __aexit__(self, *error: object) -> None:
         await self._request.__aexit__(*error)
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port
 
 
 def _proxy_for(base: str) -> str | None:

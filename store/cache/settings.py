@@ -67,6 +67,10 @@ class Settings(NamedTuple):
         """By name, or by address."""
         return next((item for item in self.caches if name in (item.name, item.url)), None)
 
+    def is_lone(self, setting: Setting) -> bool:
+        """Whether it is the one cache that is used here, so that KILN_CACHE_TOKEN can be for no other."""
+        return [item.url for item in self.caches] == [setting.url]
+
 
 def load_settings(path: str, environment: Mapping[str, str] = os.environ) -> Settings:
     """The caches of the environment, else of the file, which may be absent. Raises BadCacheAddress."""
@@ -188,7 +192,7 @@ def without_line(text: str, name: str) -> str:
 
 
 def open_setting(setting: Setting, *, pushing: bool = False, lone: bool = False) -> Backend:
-    """The backend of a cache. `lone`: it is the only one, so that KILN_CACHE_TOKEN can be for no other.
+    """The backend of a cache. `lone`: it is the only one that is used here (`Settings.is_lone`).
 
     Raises BadCacheAddress.
     """

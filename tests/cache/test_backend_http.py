@@ -101,6 +101,20 @@ def test_what_is_not_taken_is_given_up(server, backend):
     backend.close()
 
 
+NO_PLACES = [
+    "http://127.0.0.1:99999/",
+    "http://127.0.0.1:0/",
+    "http://127.0.0.1:-1/",
+    "http://a..b/",
+    "http://x:y/",
+    "http://" + "a" * 70 + ".x/",
+    "http://\xff/",
+    "http://[::1",
+    "http:///x",
+    "http://%00/",
+    "http://exa mple/",
+    "?" + "a" * 9000,
+]
 REFUSED = [
     ("truncated", lies.truncated(100), whole, CacheLied, "breaks off"),
     ("truncated range", lies.truncated(100), part, CacheLied, "breaks off"),
@@ -128,6 +142,10 @@ REFUSED = [
     ("a file", lies.redirected("file:///etc/passwd"), whole, CacheLied, "another scheme"),
     ("a user", lies.redirected("http://me:secret@127.0.0.1/"), whole, CacheLied, "no place"),
     ("nowhere", lies.redirected(""), whole, CacheLied, "no place"),
+    *(
+        (f"to {target[:24]}", lies.redirected(target), whole, CacheLied, "redirects|answered with")
+        for target in NO_PLACES
+    ),
     ("404 after the index said yes", lies.missing, part, Missing, "has no p/ab"),
     ("401", lies.status(401), whole, CacheDenied, "does not let us in"),
     ("403", lies.status(403), part, CacheDenied, "does not let us in"),
@@ -225,6 +243,15 @@ def test_redirects_are_followed_a_few_times(server, backend):
     assert backend.get("first", limit=len(DATA)) == DATA
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0x7f000001"])
+def test_a_redirect_leads_to_no_server_that_is_not_public(server, backend, host):
+    with LyingServer(files={PACK: DATA}) as inner:
+        server.lie(".*", lies.redirected(f"http://{host}:{inner.port}/{PACK}"))
+        with pytest.raises(CacheLied, match=r"redirects to (no place|a place that is not public)"):
+            whole(backend)
+        assert inner.connections == 0 and backend.health.down is None
+
+
 def test_a_cache_that_is_down_costs_one_attempt(server):
     server.__exit__()
     backend = open_backend(server.url, name="team", limits=QUICK)
@@ -285,12 +312,14 @@ class TestCredentials:
         assert whole(open_backend(server.url, limits=QUICK)) == DATA
         assert server.asked[1].headers["authorization"] == "Bearer pass"
 
-    def test_a_redirect_to_another_host_is_not_told(self, server):
-        with LyingServer(files={PACK: DATA}) as other:
-            server.lie(".*", lies.redirected(f"{other.url}/{PACK}"))
-            assert whole(open_backend(server.url, token="secret", limits=QUICK)) == DATA
-            assert server.asked[0].headers["authorization"] == "Bearer secret"
-            assert "authorization" not in other.asked[0].headers
+    def test_a_redirect_to_another_host_is_not_told(self, server, monkeypatch):
+        """The server is a proxy here, so that hosts need not be there."""
+        monkeypatch.setenv("http_proxy", server.url)
+        server.files[f"http://files.example/{PACK}"] = DATA
+        server.lie("http://cache.example/.*", lies.redirected(f"http://files.example/{PACK}"))
+        assert whole(open_backend("http://cache.example", token="secret", limits=QUICK)) == DATA
+        first, second = server.asked
+        assert first.headers["authorization"] == "Bearer secret" and "authorization" not in second.headers
 
     def test_an_address_holds_none(self):
         for url in ("https://me:pass@cache.example/", "https://me@cache.example/"):

@@ -68,6 +68,20 @@ def use(home, url, *words):
     return home.kiln("cache", "use", str(url), *words)
 
 
+NAMED = (
+    ("cache", "status", "--cache"),
+    ("challenge", "main.kiln", "--cache"),
+    ("cache", "pull", "main.kiln", "--from"),
+)
+
+
+def shown_to(server):
+    """What a server was shown to be let in, since it was last looked at."""
+    found = {asked.headers.get("authorization") for asked in server.asked}
+    server.asked.clear()
+    return found
+
+
 class TestUse:
     def test_nobody_to_ask_is_an_error_with_the_next_command(self, user, cache, key):
         refused = use(user, cache).expect(6)
@@ -169,12 +183,28 @@ class TestStatus:
         with LyingServer(folder=str(cache)) as one, LyingServer(folder=str(cache)) as two:
             user.extra.update(no_proxy="127.0.0.1", KILN_CACHE_TOKEN="secret", KILN_CACHE_TOKEN_TWO="own")
             use(user, one.url, "--name", "one", "--yes", "--key", key).expect()
-            assert {asked.headers.get("authorization") for asked in one.asked} == {"Bearer secret"}
-            use(user, two.url, "--name", "two", "--yes", "--key", key).expect()
-            one.asked.clear()
+            assert shown_to(one) == {None}, "it may be anybody's"
             user.kiln("cache", "status").expect()
-            assert {asked.headers.get("authorization") for asked in one.asked} == {None}
-            assert {asked.headers.get("authorization") for asked in two.asked} == {"Bearer own"}
+            assert shown_to(one) == {"Bearer secret"}, "it is the one that is used"
+            for words in NAMED:
+                user.kiln(*words, two.url)
+                assert shown_to(two) == {None}, words
+            use(user, two.url, "--name", "two", "--yes", "--key", key).expect()
+            shown_to(one), shown_to(two)
+            user.kiln("cache", "status").expect()
+            assert (shown_to(one), shown_to(two)) == ({None}, {"Bearer own"})
+            user.kiln("cache", "status", "--cache", "one").expect()
+            assert shown_to(one) == {None}, "of two, it may be for the other"
+
+    def test_a_cache_that_is_named_by_its_address_has_the_name_of_no_other(self, user, cache, key):
+        """Else what is for `team` would be for any host that is called so: tokens, and keys."""
+        use(user, cache, "--name", "localhost", "--yes", "--key", key).expect()
+        with LyingServer(folder=str(cache)) as other:
+            user.extra.update(no_proxy="localhost", KILN_CACHE_TOKEN_LOCALHOST="secret")
+            url = f"http://localhost:{other.port}"
+            done = user.kiln("cache", "status", "--cache", url, "--json").expect()
+            assert shown_to(other) == {None}
+        assert done.document["data"]["caches"][0]["name"] != "localhost"
 
     def test_what_was_seen_of_a_cache_outlives_the_process(self, user, cache, key, tmp_path):
         older = shutil.copytree(cache, tmp_path / "older")
