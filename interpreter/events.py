@@ -41,6 +41,14 @@ class StepProgress(NamedTuple):
     total: int | None
 
 
+class StepWaits(NamedTuple):
+    """Another process makes the same; its result will do. `holder` is its process id, where that is known."""
+
+    drv: DrvDigest
+    holder: int | None
+    command: str
+
+
 class LogLine(NamedTuple):
     """A line that a builder wrote, raw: whoever shows it escapes it."""
 
@@ -93,6 +101,7 @@ Event: TypeAlias = (
     Planned
     | StepStarted
     | StepProgress
+    | StepWaits
     | LogLine
     | StepFinished
     | StepFailed

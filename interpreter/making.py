@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,11 @@ from kiln.interpreter.derivation import (
     Limits,
     SourceObject,
 )
+from kiln.interpreter.errors import RealiseError
 from kiln.interpreter.evidence import Attested, Course, attest, digest_of_made
 from kiln.interpreter.ledger import Realised, scope_of, sign_pins
 from kiln.interpreter.workshop import Workshop
-from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId
+from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
 from kiln.store.provenance.facts import Mode
@@ -73,7 +75,7 @@ def make(workshop: Workshop, making: Making, *, again: bool = False) -> Made:
     found = {} if again else workshop.ledger.realised(resolved, scopes)
     if wanted <= found.keys():
         return Made(found, fresh=False)
-    with workshop.store.lock_build(resolved):
+    with _only_builder(workshop, making.key, resolved):
         found = {} if again else workshop.ledger.realised(resolved, scopes)
         if wanted <= found.keys():
             return Made(found, fresh=False)
@@ -84,6 +86,28 @@ def make(workshop: Workshop, making: Making, *, again: bool = False) -> Made:
                 return _builtin(workshop, making, making.recipe)
             case Derivation():
                 return _build(workshop, making, making.recipe)
+
+
+@contextmanager
+def _only_builder(workshop: Workshop, key: DrvDigest, resolved: ResolvedDigest) -> Iterator[None]:
+    """Hold the lock of what is to be made. Who waits for another builder says so, and can be interrupted.
+
+    Raises StoreLocked where that builder is stopped, RealiseError where everything is to end.
+    """
+
+    def tell(holder: int | None) -> None:
+        from kiln.interpreter.events import StepWaits
+        from kiln.store.locks import command_of
+
+        workshop.emit(StepWaits(key, holder, "" if holder is None else command_of(holder)))
+
+    lock = workshop.store.lock_build(
+        resolved, stopped=workshop.patience, on_wait=tell, cancelled=workshop.interrupted.is_set
+    )
+    with lock as held:
+        if not held:
+            raise RealiseError("interrupted while another process made the same")
+        yield
 
 
 def _wanted(recipe: Derivation | Fixed) -> set[OutputName]:

@@ -331,11 +331,10 @@ class _Runner:
         self._tally = tally
         self._evidence: dict[ObjectId, EnvelopeDigest] = {}
         self._lock = threading.Lock()
-        self._interrupted = threading.Event()
 
     def interrupt(self) -> None:
         """End what runs; how its steps end is then no failure of theirs."""
-        self._interrupted.set()
+        self._workshop.interrupted.set()
         if self._bringing is not None:
             self._bringing.stop()
         kill_builds()
@@ -347,7 +346,7 @@ class _Runner:
         try:
             made = self._make(step)
         except Exception as error:
-            if self._interrupted.is_set() or isinstance(error, NotBrought):
+            if self._workshop.interrupted.is_set() or isinstance(error, NotBrought):
                 self._workshop.emit(StepInterrupted(drv, name, kind, time.time() - began))
                 raise
             code = str(getattr(error, "code", "K9999"))

@@ -197,7 +197,6 @@ class _Runner:
         self._steps = steps
         self._others = others
         self._lock = threading.Lock()
-        self._interrupted = threading.Event()
 
     def run(self) -> Exception | None:
         """Replay everything, as far as results are equal. What stopped it, in the order of the build, or None."""
@@ -214,7 +213,7 @@ class _Runner:
         return next(iter(outcome.failed.values()), None)
 
     def _interrupt(self) -> None:
-        self._interrupted.set()
+        self._workshop.interrupted.set()
         kill_builds()
 
     def _below(self, step: _Step) -> list[EnvelopeDigest]:
@@ -228,7 +227,7 @@ class _Runner:
         try:
             replayed = self._replay(step)
         except Exception as error:
-            if self._interrupted.is_set():
+            if self._workshop.interrupted.is_set():
                 self._workshop.emit(StepInterrupted(step.key, name, kind, time.time() - began))
                 raise
             code = str(getattr(error, "code", "K9999"))

@@ -12,6 +12,7 @@ from kiln.interpreter.events import Event, Sink
 from kiln.interpreter.ledger import Ledger
 from kiln.store.digest import ObjectId
 from kiln.store.info import ObjectInfo
+from kiln.store.locks import STOPPED_LIMIT
 from kiln.store.paths import StorePath
 from kiln.store.provenance.keys import Signer
 from kiln.store.provenance.statement import Content
@@ -45,6 +46,10 @@ class Workshop:
     """Opens the caches that may be asked; None where there are none."""
     untrusted: tuple[str, ...] = ()
     """Roots of other stores of this machine, from which objects may be copied by digest."""
+    patience: float = STOPPED_LIMIT
+    """Seconds that another builder of the same may be stopped before that is an error."""
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set when everything is to end: who waits for others stops waiting."""
     guard: threading.Lock = field(default_factory=threading.Lock)
     contents: dict[ObjectId, Content] = field(default_factory=dict)
     """The digests of objects that statements named already: what has an id never changes."""

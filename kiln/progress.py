@@ -26,6 +26,7 @@ from kiln.interpreter.events import (
     StepProgress,
     StepSkipped,
     StepStarted,
+    StepWaits,
     Warned,
 )
 from kiln.store.digest import DrvDigest
@@ -118,6 +119,8 @@ class PlainProgress:
                 say(f"⏵ {escape(event.name):<28} {_VERBS[event.kind]}")
             case StepFinished() | StepFailed() | StepInterrupted() | StepSkipped():
                 say(verdict_line(self._console, event))
+            case StepWaits():
+                say(f"· {escape(self._names.get(event.drv, '?')):<28} {_waiting(event)}")
             case LogLine() if self._console.verbose:
                 say(f"  {escape(self._names.get(event.drv, '?'))} │ {_line_text(event.line)}")
             case Warned():
@@ -160,6 +163,8 @@ class TerminalProgress:
                     self._live[event.drv] = _Live(event.name, _VERBS[event.kind], time.monotonic())
                 case StepProgress() if event.drv in self._live:
                     self._live[event.drv].detail = _amount(event)
+                case StepWaits() if event.drv in self._live:
+                    self._live[event.drv].detail = _waiting(event)
                 case LogLine() if event.drv in self._live:
                     self._live[event.drv].detail = _line_text(event.line)
                 case StepFinished() | StepFailed() | StepInterrupted():
@@ -213,6 +218,11 @@ class TerminalProgress:
 def _amount(event: StepProgress) -> str:
     done = event.done / 1e6
     return f"{done:.1f} of {event.total / 1e6:.1f} MB" if event.total else f"{done:.1f} MB"
+
+
+def _waiting(event: StepWaits) -> str:
+    who = "another process" if event.holder is None else f"process {event.holder} ({escape(event.command)})"
+    return f"waits for {who}, which makes it"
 
 
 def _line_text(line: bytes) -> str:

@@ -1,8 +1,9 @@
 """Advisory locks by flock(2), with a time limit and the holder's name.
 
 A lock file holds the process id of who has it, for messages alone. The kernel drops a lock when its holder
-dies, however it dies; a stopped holder keeps it, which is why waiting ends with StoreLocked. Each `FileLock`
-opens the file anew, so that threads of one process exclude each other like processes do.
+dies, however it dies; a stopped holder keeps it, which is why waiting ends with StoreLocked: after some time, where
+what the holder does is short, or after the holder was seen stopped for some time, where it may take hours. Each
+`FileLock` opens the file anew, so that threads of one process exclude each other like processes do.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from kiln.store.layout import Layout
 
 WRITE_LIMIT = 60.0
 """Seconds to wait for another process' write transaction, which itself takes milliseconds."""
+STOPPED_LIMIT = 60.0
+"""Seconds to wait for another process that is stopped (SIGSTOP, a debugger) before saying so."""
 _FIRST_NAP = 0.0005
 _LONGEST_NAP = 0.05
 
@@ -59,24 +62,33 @@ class FileLock:
         what: str,
         limit: float | None,
         *,
+        stopped: float | None = None,
         on_wait: Callable[[int | None], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> bool:
         """Take the lock, waiting at most `limit` seconds (None: as long as it takes).
 
+        A holder that is stopped is waited for at most `stopped` seconds (None: as long as `limit` allows).
         `on_wait` is called once, with the holder's process id, when somebody else has it; `cancelled` is asked
         between attempts and ends the wait with False. Raises StoreLocked, which names the holder.
         """
         start, nap, told = time.monotonic(), _FIRST_NAP, False
+        last_seen_running = start
         while not self.try_acquire():
             if cancelled is not None and cancelled():
                 return False
             if on_wait is not None and not told:
                 on_wait(self.holder())
                 told = True
-            waited = time.monotonic() - start
-            if limit is not None and waited >= limit:
-                raise self._locked(what, waited)
+            now = time.monotonic()
+            if limit is not None and now - start >= limit:
+                raise self._locked(what, now - start)
+            if stopped is not None:
+                pid = self.holder()
+                if pid is None or not is_stopped(pid):
+                    last_seen_running = now
+                elif now - last_seen_running >= stopped:
+                    raise self._locked(what, now - start, stopped=True)
             time.sleep(nap)
             nap = min(nap * 1.5, _LONGEST_NAP)
         return True
@@ -117,11 +129,12 @@ class FileLock:
         except FileNotFoundError:
             return False
 
-    def _locked(self, what: str, waited: float) -> StoreLocked:
+    def _locked(self, what: str, waited: float, *, stopped: bool = False) -> StoreLocked:
         pid = self.holder()
         who = f"process {pid} ({command_of(pid)})" if pid else "another process"
+        is_so = f"{who} is stopped, and" if stopped else who
         return StoreLocked(
-            f"{who} has held {what} for more than {waited:.0f} s",
+            f"{is_so} has held {what} for more than {waited:.0f} s",
             found=f"{who} holds {self._path!r}",
             help=f"if it is stopped, continue it (kill -CONT {pid}) or end it (kill {pid})" if pid else None,
         )
@@ -136,18 +149,28 @@ def command_of(pid: int) -> str:
         return "gone"
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal or a debugger: the states T and t of proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
+
+
 @contextmanager
 def build_lock(
     layout: Layout,
     name: str,
     *,
     limit: float | None = None,
+    stopped: float | None = STOPPED_LIMIT,
     on_wait: Callable[[int | None], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[bool]:
     """Only one builder of one resolved derivation, in this process or any other; False when cancelled."""
     lock = FileLock(layout, f"{layout.locks}/builds/{name}")
-    held = lock.acquire(f"the build of {name[:12]}", limit, on_wait=on_wait, cancelled=cancelled)
+    held = lock.acquire(f"the build of {name[:12]}", limit, stopped=stopped, on_wait=on_wait, cancelled=cancelled)
     try:
         yield held
     finally:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from kiln.store.disk import disk_errors
 from kiln.store.errors import StoreLocked
 from kiln.store.layout import Layout
-from kiln.store.locks import command_of
+from kiln.store.locks import command_of, is_stopped
 
 LIMIT = 60.0
 """Seconds to wait for others to leave the passage, in which nobody stays for longer than some milliseconds."""
@@ -83,7 +83,7 @@ def _lock(layout: Layout, name: str, mode: int, deadline: float, limit: float) -
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise
             if time.monotonic() >= deadline:
-                raise _locked(fd, path, limit)
+                raise _locked(layout, fd, path, limit)
             time.sleep(nap)
             nap = min(nap * 1.5, _LONGEST_NAP)
     except BaseException:
@@ -100,14 +100,24 @@ def _open(layout: Layout, path: str) -> int:
         return fd
 
 
-def _locked(fd: int, path: str, limit: float) -> StoreLocked:
-    pids = holders(fd)
+def _locked(layout: Layout, fd: int, path: str, limit: float) -> StoreLocked:
+    """Names who is inside, if anybody is: who holds the turn may only be waiting for him."""
+    pids = _inside(layout) or holders(fd)
     who = ", ".join(f"process {pid} ({command_of(pid)})" for pid in pids) or "another process"
     return StoreLocked(
         f"{who} kept others out of the store for more than {limit:.0f} s",
         found=f"{who} holds {path!r}",
         help=f"if it is stopped, continue it (kill -CONT {pids[0]}) or end it (kill {pids[0]})" if pids else None,
     )
+
+
+def _inside(layout: Layout) -> list[int]:
+    """The processes that hold the passage, those that are stopped first."""
+    fd = _open(layout, f"{layout.locks}/passage")
+    try:
+        return sorted(holders(fd), key=lambda pid: not is_stopped(pid))
+    finally:
+        os.close(fd)
 
 
 def holders(fd: int) -> list[int]:

@@ -12,7 +12,7 @@ from kiln.store.digest import BlobDigest, ObjectId, ResolvedDigest
 from kiln.store.errors import NotInStore
 from kiln.store.info import ObjectInfo
 from kiln.store.layout import open_layout
-from kiln.store.locks import build_lock
+from kiln.store.locks import STOPPED_LIMIT, build_lock
 from kiln.store.lookup import Lookup
 from kiln.store.openlock import ALONE_LIMIT
 
@@ -72,11 +72,13 @@ class Upkeep(Lookup):
         resolved: ResolvedDigest,
         *,
         limit: float | None = None,
+        stopped: float | None = STOPPED_LIMIT,
         on_wait: Callable[[int | None], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[bool]:
         """Only one builder of a resolved derivation at a time; see `locks.build_lock`."""
-        return build_lock(self.layout, resolved.hex(), limit=limit, on_wait=on_wait, cancelled=cancelled)
+        name = resolved.hex()
+        return build_lock(self.layout, name, limit=limit, stopped=stopped, on_wait=on_wait, cancelled=cancelled)
 
     def sha256_of(self, blob: BlobDigest) -> bytes | None:
         """The SHA-256 that was remembered for a file's bytes, if any."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from store_samples import add, resolved, start_python
 
-from kiln.store import index, locks
+from kiln.store import index, passage
 from kiln.store.errors import StoreLocked
 from kiln.store.store import Store
 
@@ -25,6 +26,11 @@ def hold(*_):
     time.sleep(600)
 if sys.argv[2] == "write":
     store._index.update(hold)
+elif sys.argv[2] in ("shared", "sole"):
+    from kiln.store import passage
+    enter = passage.shared_passage if sys.argv[2] == "shared" else passage.sole_passage
+    with enter(store.layout, 600):
+        hold()
 else:
     with store.lock_build(ResolvedDigest(bytes.fromhex(sys.argv[2]))):
         hold()
@@ -32,20 +38,19 @@ else:
 
 
 @contextmanager
-def holder(store: Store, what: str) -> Iterator[int]:
-    """Another process that holds a lock and does not let go."""
+def holder(store: Store, what: str, *, holds: bool = True) -> Iterator[int]:
+    """Another process that holds a lock and does not let go; or, not `holds`, that is about to wait for it."""
     process = start_python(HOLDER, store.root, what)
     try:
-        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        assert not holds or (process.stdout is not None and process.stdout.readline() == "held\n")
         yield process.pid
     finally:
         process.kill()
         process.communicate()
 
 
-def test_a_stopped_writer_is_named(store: Store, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_writer_is_named(store: Store, place: str) -> None:
     info = add(store, place, "before", b"x")
-    monkeypatch.setattr(locks, "WRITE_LIMIT", 0.2)
     with holder(store, "write") as pid:
         os.kill(pid, signal.SIGSTOP)
         assert store.info(info.id) == info, "readers never wait for a writer"
@@ -72,6 +77,41 @@ def test_waiting_for_a_builder_can_be_told_and_cancelled(store: Store) -> None:
     with store.lock_build(digest, limit=30) as held:
         assert held, "the kernel drops a dead holder's lock"
     assert os.listdir(f"{store.root}/locks/builds") == []
+
+
+def test_a_stopped_builder_is_named_and_a_slow_one_waited_for(store: Store) -> None:
+    digest = resolved("r")
+    with holder(store, digest.hex()) as pid:
+        asked = 0
+
+        def soon() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked > 40
+
+        with store.lock_build(digest, stopped=0.1, cancelled=soon) as held:
+            assert held is False, "forty looks at a builder that works take two seconds"
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(StoreLocked, match=f"process {pid} .* is stopped") as caught:
+            store.lock_build(digest, stopped=0.1).__enter__()
+        assert f"kill -CONT {pid}" in (caught.value.help or "")
+
+
+def test_who_is_inside_is_named_and_not_who_waits_for_him(store: Store) -> None:
+    """A collector that waits keeps newcomers out; the process to continue is the one that it waits for."""
+    with holder(store, "shared") as inside, holder(store, "sole", holds=False) as collector:
+        os.kill(inside, signal.SIGSTOP)
+        turn = os.open(f"{store.layout.locks}/turn", os.O_RDWR)
+        until = time.monotonic() + 60
+        while collector not in passage.holders(turn) and time.monotonic() < until:
+            time.sleep(0.01)
+        os.close(turn)
+        with (
+            pytest.raises(StoreLocked, match=f"process {inside} ") as caught,
+            passage.shared_passage(store.layout, 0.2),
+        ):
+            pass
+        assert f"kill -CONT {inside}" in (caught.value.help or "") and str(collector) not in caught.value.message
 
 
 def test_one_builder_among_threads(store: Store) -> None:

@@ -141,6 +141,32 @@ def test_killed_in_a_download(home):
         server.server_close()
 
 
+def test_who_waits_for_a_stopped_builder_says_so_and_can_be_interrupted(builder):
+    builder.write("main.kiln", BUILD)
+    words = ("realise", "main.kiln", "-v")
+    first = builder.start(*words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    second = None
+    try:
+        assert any(b"started one" in line for line in first.stderr)
+        first.send_signal(signal.SIGSTOP)
+        second = builder.start(*words, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        waits = next(line for line in second.stderr if b"waits for" in line)
+        assert b"waits for process %d (" % first.pid in waits
+        second.send_signal(signal.SIGINT)
+        out, err = second.communicate(timeout=60)
+        assert (second.returncode, out) == (130, b"")
+        assert b"interrupted" in err and b"Traceback" not in err
+    finally:
+        first.send_signal(signal.SIGCONT)
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=60)
+        if second is not None:
+            second.kill()
+            second.wait()
+    builder.kiln("realise", "main.kiln").expect()
+    check_sound(builder)
+
+
 def test_interrupted(builder):
     """Ctrl-C: exit code 130, nothing left running, and the command can be given again."""
     builder.write("main.kiln", BUILD)
