@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterator
 from typing import TypeAlias, assert_never
 
+from kiln.interpreter.derivation import MOST_PROCESSES
 from kiln.interpreter.sandbox.errors import HelperDied, NoEngine
 from kiln.interpreter.sandbox.helper import known, own_folder
 from kiln.interpreter.sandbox.operations import (
@@ -204,4 +205,6 @@ def _unheld(plan: Plan) -> list[str]:
     """Limits that nothing holds: there is no process of ours inside to measure, and no group."""
     if any(isinstance(step, JoinGroup) for step in plan.enter):
         return ["disk is not limited"] if plan.watch.disk else []
-    return [f"{name} is not limited" for name in ("memory", "disk") if getattr(plan.watch, name)]
+    held = [name for name in ("memory", "disk") if getattr(plan.watch, name)]
+    few = ["processes"] if plan.watch.processes < MOST_PROCESSES else []
+    return [f"{name} is not limited" for name in (*held, *few)]

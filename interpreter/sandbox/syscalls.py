@@ -50,6 +50,8 @@ SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1 << 2
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
 
 _NR_RT_SIGACTION = 13
+_NR_SHMCTL = 31
+_NR_SYSINFO = 99
 _NR_PIVOT_ROOT = 155
 _NR_SECCOMP = 317
 _NR_OPEN_TREE = 428
@@ -58,6 +60,7 @@ _NR_CLOSE_RANGE = 436
 _NR_MOUNT_SETATTR = 442
 
 CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19
+_SHM_INFO, _PAGE = 14, 4096
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
@@ -295,3 +298,19 @@ def raise_loopback(socket_fd: int) -> None:
         "ioctl",
         "SIOCSIFFLAGS lo",
     )
+
+
+def shared_memory() -> int:
+    """Bytes of the whole machine's shared memory and tmpfs, as sysinfo(2) gives them."""
+    facts = ctypes.create_string_buffer(112)
+    _check(_syscall(_NR_SYSINFO, facts), "sysinfo")
+    # struct sysinfo: uptime, three loads, total, free, shared (8 bytes each) …, the unit at 104.
+    return int.from_bytes(facts.raw[48:56], "little") * int.from_bytes(facts.raw[104:108], "little")
+
+
+def system_v_memory() -> int:
+    """Bytes of System V segments in this namespace, in memory and swapped out (SHM_INFO of shmctl(2))."""
+    facts = ctypes.create_string_buffer(48)
+    _check(_syscall(_NR_SHMCTL, ctypes.c_int(0), ctypes.c_int(_SHM_INFO), facts), "shmctl")
+    # struct shm_info: int ids, then pages in all, resident, swapped.
+    return sum(int.from_bytes(facts.raw[at : at + 8], "little") for at in (16, 24)) * _PAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 import threading
 
 import pytest
@@ -73,8 +74,7 @@ def test_one_builds_processes_do_not_use_up_anothers(room):
             full.set()
             beside.append(room.shell("for number in 1 2 3; do (sleep 0; echo $number); done"))
 
-    spec = room.spec((str(program),), limits=limits(silence=1))
-    result = run_sandbox(spec, build_identity(room.store), log=log)
+    result = run_sandbox(room.spec((str(program),)), build_identity(room.store), log=log)
     assert result.exceeded.limit == "processes"
     assert beside[0].result.status == "ok" and beside[0].text.split() == ["1", "2", "3"]
 
@@ -97,11 +97,40 @@ def test_memory_that_files_take(shell, place):
     assert limit_of(shell(script, limits=limits(memory=50_000_000))) == "memory"
 
 
+SLEEP = static_elf.Call(35, (struct.pack("<qq", 30, 0), 0))
+LARGE = 120_000_000
+_SHARED = 0x8001  # MAP_SHARED | MAP_POPULATE
+HIDDEN = {
+    "a memfd": (static_elf.Call(319, (b"x", 0)), static_elf.Call(285, (3, 0, 0, LARGE))),
+    "a shared mapping": (static_elf.Call(9, (0, LARGE, 3, _SHARED | 0x20, 2**64 - 1, 0)),),
+    "a memfd that is mapped and closed": (
+        static_elf.Call(319, (b"x", 0)),
+        static_elf.Call(77, (3, LARGE)),
+        static_elf.Call(9, (0, LARGE, 3, _SHARED, 3, 0)),
+        static_elf.Call(3, (3,)),
+    ),
+    "a System V segment that nobody has mapped any more": (
+        static_elf.Call(2, (b"/dev/zero", 0)),
+        static_elf.Call(29, (0, LARGE, 0o1600)),
+        static_elf.Call(30, (0, 0x10000000, 0)),
+        static_elf.Call(0, (3, 0x10000000, LARGE)),
+        static_elf.Call(67, (0x10000000,)),
+    ),
+}
+
+
+@pytest.mark.parametrize("taken", HIDDEN)
+def test_memory_that_is_shared(room, taken):
+    program = room.add_file("program", static_elf.calls(*HIDDEN[taken], SLEEP))
+    ran = room.run(str(program), limits=limits(memory=50_000_000))
+    assert limit_of(ran) == "memory" and ran.result.exceeded.found > 50_000_000
+
+
 def test_shared_memory_is_counted_once(shell):
     """Forked shells share what their parent has: five times 20 MB are not 100."""
     script = """
     text=$(head -c 20000000 /dev/zero | tr '\\0' x)
-    for n in 1 2 3 4 5; do (sleep 0.6; : ${#text}) & done
+    for n in 1 2 3 4 5; do (sleep 0.6; true) & done
     wait; echo ${#text}
     """
     ran = shell(script, limits=limits(memory=95_000_000))
@@ -112,6 +141,7 @@ DISK = {
     "in its folder": "head -c 50000000 /dev/zero > file",
     "in an output": "mkdir $out; head -c 50000000 /dev/zero > $out/file",
     "in many files": "for n in $(seq 1 3000); do head -c 20000 /dev/zero > $n; done",
+    "in a file that was removed": "exec 3> file; rm file; head -c 50000000 /dev/zero >&3",
     "behind a closed door": "mkdir -p a/b; head -c 50000000 /dev/zero > a/b/file; chmod 0 a/b a",
 }
 
