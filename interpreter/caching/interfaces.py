@@ -4,7 +4,7 @@ Kept of an interface are its own values and declared types. The declared types o
 the texts that places point into, are taken from the interfaces of the module's imports when it is read, so that an
 entry holds no copy of what another file says.
 
-`surface_digest` is BLAKE3 of the interface without documentation and without the places of declarations: equal for
+`surface_digest` is a digest of the interface without documentation and without the places of declarations: equal for
 two interfaces that no importer can tell apart, but in the places that a message shows. Places inside a type count
 from the declaration that they stand in, and belong to it.
 """
@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, NamedTuple
-
-from blake3 import blake3
 
 from kiln.interpreter.caching.flat import Damaged, Shape, Table
 from kiln.lang.check import infos, types
@@ -102,7 +100,7 @@ def surface_digest(interface: Interface) -> bytes:
     values = tuple(v for _, v in sorted(interface.values.items()))
     named = tuple(sorted(interface.types.items()))
     declared = tuple(sorted(interface.infos.items()))
-    return blake3(INFOS.pack((interface.module, values, named, declared), stable=True)).digest()
+    return INFOS.digest((interface.module, values, named, declared), {})
 
 
 def pack(interface: Interface) -> bytes:
@@ -122,7 +120,7 @@ def pack(interface: Interface) -> bytes:
         interface.private,
         interface.doc,
     )
-    return TYPES.pack(tuple(stored))
+    return TYPES.pack(tuple(stored), shared=True)
 
 
 def unpack(data: bytes, module: ModuleId, source: SourceText, imports: Mapping[str, Interface]) -> Interface:

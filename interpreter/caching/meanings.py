@@ -47,6 +47,8 @@ class Meanings:
         self._names: dict[str, bytes] = {}
         self._closures: dict[str, bytes] = {}
         self._shallow: dict[int, tuple[TypeInfo, bytes]] = {}
+        self._parts: dict[int, tuple[object, bytes]] = {}
+        """Digests of types: a declared one may hold all that were declared before."""
         self._schemes: dict[int, tuple[Type, PackedScheme]] = {}
         self._recipes = 0
 
@@ -157,10 +159,15 @@ class Meanings:
         recipe = b"r" if self._world.is_recipe(info.id) else b"-"
         known = self._shallow.get(id(info))
         if known is None:
-            known = info, short_digest(INFOS.pack(info, stable=True))
-            if not isinstance(info, SetInfo):  # its members grow
+            known = info, self._digest_of(info)
+            if not isinstance(info, SetInfo):
                 self._shallow[id(info)] = known
         return recipe + known[1]
+
+    def _digest_of(self, info: TypeInfo) -> bytes:
+        if isinstance(info, SetInfo):  # its members grow
+            return INFOS.digest((info.id, tuple(info.members.items()), info.parent), self._parts)
+        return INFOS.digest(info, self._parts)
 
 
 class HasPacked:
@@ -176,9 +183,13 @@ def _known(value: Value) -> bool:
 def named_types(root: Type) -> tuple[str, ...]:
     """The declared types that a type names, sorted; behind an alias, too."""
     found: set[str] = set()
+    met: set[int] = set()
     stack: list[Type | Row | RowMap | None] = [root]
     while stack:
         node = stack.pop()
+        if id(node) in met:
+            continue
+        met.add(id(node))
         match node:
             case Con():
                 if "#" in node.name or node.name == "Option":

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kiln.interpreter.caching.core import StoredDecls
-from kiln.lang.core import CoreDecl, CoreDefault, CoreLet, CoreModule, DeclKey, ModuleId, decl_key
+from kiln.lang.core import CoreDecl, CoreDefault, CoreLet, CoreModule, CoreSet, DeclKey, Expr, ModuleId, decl_key
 
 
 class Declarations:
     def __init__(self, modules: Mapping[ModuleId, CoreModule]) -> None:
         self._modules = modules
         self._places: dict[ModuleId, dict[DeclKey, int]] = {}
+        self._members: dict[tuple[ModuleId, str], dict[str, Expr]] = {}
 
     def named(self, module: ModuleId, name: str) -> CoreDecl | None:
         """A function, let or set."""
@@ -38,6 +39,15 @@ class Declarations:
         found = self._found(module, (type_name, label))
         assert isinstance(found, CoreDefault)
         return found
+
+    def member(self, module: ModuleId, name: str, label: str) -> tuple[CoreSet, Expr]:
+        """A set, and what it says of one of its own members."""
+        decl = self.named(module, name)
+        assert isinstance(decl, CoreSet)
+        members = self._members.get((module, name))
+        if members is None:
+            members = self._members[module, name] = dict(decl.members)
+        return decl, members[label]
 
     def _found(self, module: ModuleId, key: DeclKey) -> CoreDecl | None:
         place = self._places_in(module).get(key)

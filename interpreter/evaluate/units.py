@@ -177,9 +177,7 @@ class Linker:
         return self._cell(("param", module, name, str(place)), module, decl.start, title, lambda: default)
 
     def member(self, module: ModuleId, name: str, label: str) -> Unit:
-        decl = self._decls.named(module, name)
-        assert isinstance(decl, CoreSet)
-        body = next(body for found, body in decl.members if found == label)
+        decl, body = self._decls.member(module, name, label)
         write = lambda unit, to: _write_member(unit, to, decl, body)  # noqa: E731
         return self._unit(("member", module, name, label), "_m", module, decl.start, f"`{name}.{label}`", write)
 

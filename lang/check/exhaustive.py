@@ -67,10 +67,10 @@ def _missing(rows: list[list[CorePattern]], width: int, variants: Variants) -> l
     if width == 0:
         return None if rows else []
     heads, whole = _heads(rows, variants)
-    many = len(heads) > _FEW and isinstance(heads[0].key, tuple)
-    narrow = _by_constant(rows) if many else None
+    many = len(heads) > _FEW and not isinstance(heads[0].key, int)
+    narrow = _by_head(rows, heads) if many else None
     for head in heads:
-        narrowed = _specialised(rows, head) if narrow is None else narrow.get(head.key, [])
+        narrowed = _specialised(rows, head) if narrow is None else narrow[head.key]
         found = _missing(narrowed, head.arity + width - 1, variants)
         if found is not None:
             return [_written(head, found[: head.arity]), *found[head.arity :]]
@@ -83,20 +83,18 @@ def _missing(rows: list[list[CorePattern]], width: int, variants: Variants) -> l
 _FEW = 16
 
 
-def _by_constant(rows: Matrix) -> dict[object, list[list[CorePattern]]]:
-    """`_specialised` for every constant at once: a match over many strings would be quadratic without."""
-    found: dict[object, list[list[CorePattern]]] = {}
-    opened = list(_opened(rows))
-    for row in opened:
-        if isinstance(row[0], EqualPattern):
-            found.setdefault((type(row[0].value), row[0].value), [])
-    for row in opened:
-        rest = list(row[1:])
-        if isinstance(row[0], EqualPattern):
-            found[type(row[0].value), row[0].value].append(rest)
-        else:
-            for group in found.values():
-                group.append(rest)
+def _by_head(rows: Matrix, heads: Sequence[Head]) -> dict[object, list[list[CorePattern]]]:
+    """`_specialised` for each constant or constructor at once: a match over many would be quadratic without."""
+    found: dict[object, list[list[CorePattern]]] = {head.key: [] for head in heads}
+    for row in _opened(rows):
+        match row[0]:
+            case EqualPattern(value):
+                found[type(value), value].append(list(row[1:]))
+            case ConPattern(con, args):
+                found[con].append([*args, *row[1:]])
+            case _:
+                for head in heads:
+                    found[head.key].append([*[ANY] * head.arity, *row[1:]])
     return found
 
 

@@ -64,9 +64,14 @@ class Interface:
 def reachable(roots: Iterable[Type | Row], infos: Mapping[str, TypeInfo]) -> dict[str, TypeInfo]:
     """The declarations that the types lead to, through fields, constructors, aliases, members and parents."""
     found: dict[str, TypeInfo] = {}
+    met: dict[int, object] = {}
+    """Types by identity: as trees they may be far larger than they are."""
     stack: list[Type | Row | RowMap | None] = list(roots)
     while stack:
         node = stack.pop()
+        if id(node) in met:
+            continue
+        met[id(node)] = node
         match node:
             case Con():
                 stack.extend(node.args)

@@ -79,6 +79,27 @@ def test_there_and_back(tree):
 
 
 @given(TREES, TREES)
+def test_parts_that_are_shared(one, two):
+    """What was one object is one, and the digest is that of the tree."""
+    box = Box(one)
+    tree = (box, Pair(Box((two, box)), box), two)
+    found = TABLE.unpack(TABLE.pack(tree, shared=True))
+    assert same(found, tree)
+    assert found[0] is found[1].right is found[1].left.held[1]
+    assert TABLE.digest(found, {}) == TABLE.digest(TABLE.unpack(TABLE.pack(tree)), {})
+    assert (TABLE.digest(one, {}) == TABLE.digest(two, {})) == same(one, two)
+
+
+def test_a_tree_far_larger_than_its_parts():
+    tree = Box(1)
+    for _ in range(200):
+        tree = Box((tree, tree))
+    data = TABLE.pack(tree, shared=True)
+    assert len(data) < 20_000
+    assert TABLE.digest(TABLE.unpack(data), {}) == TABLE.digest(tree, {})
+
+
+@given(TREES, TREES)
 def test_stable_bytes_are_those_of_the_tree(one, two):
     again = TABLE.unpack(TABLE.pack(one))
     assert TABLE.pack(again, stable=True) == TABLE.pack(one, stable=True)
@@ -94,9 +115,17 @@ def test_less_than_all_of_it_is_damaged(tree, data):
 
 
 def test_what_no_tree_is():
-    for codes, constants in ((b"", ()), (b"\0\0", (1, 2)), (b"\5", ()), (b"\xff", ()), (b"\1", (3,)), (b"\0", ())):
+    for codes, constants in (
+        (b"", ()),
+        (b"\0\0", (1, 2)),
+        (b"\6", ()),
+        (b"\4", (0,)),
+        (b"\xff", ()),
+        (b"\1", (3,)),
+        (b"\0", ()),
+    ):
         with pytest.raises(Damaged):
-            TABLE.unpack(marshal.dumps((codes, constants)))
+            TABLE.unpack(marshal.dumps((codes, constants, 0)))
     with pytest.raises(TypeError):
         TABLE.pack(object())
 
