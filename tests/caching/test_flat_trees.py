@@ -87,7 +87,7 @@ def test_parts_that_are_shared(one, two):
     assert same(found, tree)
     assert found[0] is found[1].right is found[1].left.held[1]
     assert TABLE.digest(found, {}) == TABLE.digest(TABLE.unpack(TABLE.pack(tree)), {})
-    assert (TABLE.digest(one, {}) == TABLE.digest(two, {})) == same(one, two)
+    assert (TABLE.digest((one,), {}) == TABLE.digest((two,), {})) == same(one, two)
 
 
 def test_a_tree_far_larger_than_its_parts():

@@ -14,7 +14,8 @@ def wide_variant(size: int) -> str:
     """Every third constructor holds something, and the last arm is for one that is not named."""
     names = [f"C{n}{'(Int)' if n % 3 == 0 else ''}" for n in range(size)]
     arms = "".join(f"C{n}{'(x)' if n % 3 == 0 else ''} => {n}, " for n in range(size - 1))
-    return f"type V = {' '.join(f'| {name}' for name in names)};\nfn f(v: V) -> Int = match v {{ {arms}_ => 7 }};\nlet x = f(C1);\n"
+    variant = " ".join(f"| {name}" for name in names)
+    return f"type V = {variant};\nfn f(v: V) -> Int = match v {{ {arms}_ => 7 }};\nlet x = f(C1);\n"
 
 
 def members(size: int) -> str:
