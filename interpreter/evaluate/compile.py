@@ -134,7 +134,10 @@ class Compiler:
 
     def small(self, expr: Expr) -> str:
         """Python for an operand: short, and unable to fail."""
-        code = self.code(expr)
+        return self.held(self.code(expr), expr)
+
+    def held(self, code: str, expr: Expr) -> str:
+        """The same, for an expression whose code this is."""
         if (len(code) <= SPILL and type(expr) in PLAIN) or code.isidentifier():
             return code
         return self.spilled(code, expr.at)

@@ -186,10 +186,18 @@ class _Planner:
         self.steps.append((APPLY, _interpolated, len(e.parts), e.at))
 
     def _binary(self, e: BinaryOn) -> None:
-        function = _JOINS.get(e.op)
-        if function is None:
-            raise _Compiled
-        self._apply(function, (e.left, e.right), e.at)
+        """In a loop from the left: a join may have 100,000 parts."""
+        spine: list[BinaryOn] = []
+        first: Expr = e
+        while type(first) is BinaryOn:
+            if first.op not in _JOINS:
+                raise _Compiled
+            spine.append(first)
+            first = first.left
+        self.add(first)
+        for node in reversed(spine):
+            self.add(node.right)
+            self.steps.append((APPLY, _JOINS[node.op], 2, node.at))
 
 
 def _listed(*items: Value) -> Value:

@@ -233,9 +233,22 @@ def parameters(
 
 
 def _binary(self: Compiler, e: BinaryOn) -> str:
+    """In a loop from the left: a sum may have 100,000 terms."""
+    spine: list[BinaryOn] = []
+    first: Expr = e
+    while type(first) is BinaryOn:
+        spine.append(first)
+        first = first.left
+    code, inner = self.code(first), first
+    for node in reversed(spine):
+        code, inner = _operation(self, node, self.held(code, inner)), node
+    return code
+
+
+def _operation(self: Compiler, e: BinaryOn, left: str) -> str:
     if e.op == "and" or e.op == "or":
-        return _short_circuit(self, e)
-    left, right = self.small(e.left), self.small(e.right)
+        return _short_circuit(self, e, left)
+    right = self.small(e.right)
     if e.op in ("eq", "ne"):
         if isinstance(e.left, Literal_) or isinstance(e.right, Literal_):
             return f"({left} {'==' if e.op == 'eq' else '!='} {right})"
@@ -246,9 +259,8 @@ def _binary(self: Compiler, e: BinaryOn) -> str:
     return self.spilled(code, e.at) if e.op in ("div", "mod") else code
 
 
-def _short_circuit(self: Compiler, e: BinaryOn) -> str:
+def _short_circuit(self: Compiler, e: BinaryOn, left: str) -> str:
     """The right side's own statements, if it has any, run only where the left does not decide."""
-    left = self.small(e.left)
     mark = len(self.out.lines)
     right = self.small(e.right)
     if mark == len(self.out.lines):

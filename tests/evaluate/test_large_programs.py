@@ -81,6 +81,8 @@ def chain_of_lets(size: int) -> str:
 
 CASES = {
     "sum of 3,000": ("let x = " + " + ".join(["1"] * 3000) + ";", 3000),
+    "sum of 100,000": ("let x = " + " + ".join(["1"] * 100_000) + ";", 100_000),
+    "join of 100,000": ('let x = size("a" ++ ' + " ++ ".join(['"b"'] * 99_999) + ");", 100_000),
     "product in brackets": ("let x = " + "(" * 150 + "1" + " * 1)" * 150 + ";", 1),
     "and of 2,000": ("fn t(n: Int) -> Bool = n > 0;\nlet x = " + " && ".join(["t(1)"] * 2000) + ";", True),
     "else if 1,000 times": (else_ifs("", ""), 998),
