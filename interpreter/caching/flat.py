@@ -152,8 +152,11 @@ class Table:
         return [node for node in order if often[id(node)]]
 
     def digest(self, tree: object, known: dict[int, tuple[object, bytes]]) -> bytes:
-        """16 bytes, equal for equal trees; of no constant alone. `known` has the nodes of classes that say their fields
-        that were met so far, by identity, each with its own; they must not change while it is used."""
+        """16 bytes, equal for equal trees; of no constant alone.
+
+        `known` has the nodes of classes that say their fields that were met so far, by identity, each with its
+        digest; they must not change while it is used.
+        """
         stack: list[Any] = [tree]
         while stack:
             node = stack.pop()
