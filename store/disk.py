@@ -20,6 +20,25 @@ _RENAME_EXCHANGE = 2
 _SYNC_WRITE = 2
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system answers when a disk, a quota or the limit on file sizes is used up."""
+REMEDIES: dict[int, tuple[str, str]] = {
+    errno.EROFS: (
+        "the store's file system is read-only",
+        "remount it writable, then run the same command again",
+    ),
+    errno.EIO: (
+        "the store's disk failed",
+        "look at the kernel's messages (dmesg) and mend or replace the disk, then run kiln store verify",
+    ),
+    errno.ENOMEM: (
+        "there is not enough memory",
+        "free memory, or raise the limit (ulimit -v), then run the same command again",
+    ),
+    errno.EMFILE: (
+        "this process has too many files open",
+        "raise the limit (ulimit -n), or use a smaller -j, then run the same command again",
+    ),
+}
+"""What the system answers, in words, and what to do about it."""
 _libc: Any = None
 
 
@@ -106,13 +125,9 @@ def explain(error: OSError, doing: str) -> StoreError:
             found=error.strerror,
             help="free space or inodes on the store's file system, then run the same command again",
         )
-    if error.errno == errno.EROFS:
-        return StoreError(
-            f"the store's file system is read-only, while {doing}{where}",
-            found=error.strerror,
-            help="remount it writable, then run the same command again",
-        )
-    return StoreError(f"failed while {doing}{where}", found=error.strerror or str(error))
+    what, remedy = REMEDIES.get(error.errno or 0, ("failed", None))
+    separator = " while" if remedy is None else ", while"
+    return StoreError(f"{what}{separator} {doing}{where}", found=error.strerror or str(error), help=remedy)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:

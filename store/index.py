@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import lmdb
 
-from kiln.store.disk import FULL, disk_errors
+from kiln.store.disk import FULL, REMEDIES, disk_errors
 from kiln.store.errors import Damaged, NoSpace, StoreError, StoreLocked
 from kiln.store.layout import Layout
 from kiln.store.locks import WRITE_LIMIT, FileLock
@@ -31,6 +31,7 @@ from kiln.store.openlock import hold_open
 T = TypeVar("T")
 FIRST_MAP = 32 << 20
 """Bytes of address space to begin with; doubled whenever it is full."""
+_SMALLEST_MAP = 1 << 20
 _READERS = 1024
 _LOCK_BYTES = 64 * _READERS + 4096
 _FORK_LIMIT = 10.0
@@ -39,7 +40,6 @@ _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
     lmdb.PageNotFoundError,
-    lmdb.PanicError,
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
@@ -194,7 +194,7 @@ class Environment:
         if held >= 0:
             os.close(held)
 
-    def _load(self, first_map: int) -> Any:
+    def _load(self, first_map: int, spare: int = 2) -> Any:
         size = self._size()
         if size == 0 and self._critical and _holds_anything(self._layout) and self._size() == 0:
             raise Damaged(
@@ -208,7 +208,7 @@ class Environment:
         try:
             env = lmdb.open(
                 self.path,
-                map_size=max(first_map, 2 * size),
+                map_size=max(first_map, spare * size),
                 max_readers=_READERS,
                 subdir=True,
                 mode=0o644,
@@ -251,20 +251,18 @@ class Environment:
 
     def view(self, body: Callable[[Txn], T]) -> T:
         """Run `body` on a snapshot. Never waits for a writer. Raises Damaged, StoreError."""
-        self._enter()
-        try:
-            while True:
-                try:
-                    with self._env.begin() as txn:
-                        return body(Txn(txn))
-                except lmdb.MapResizedError:
-                    self._leave()
-                    self._resize(0)
-                    self._enter()
-        except lmdb.Error as error:
-            raise self._explain(error) from error
-        finally:
-            self._leave()
+        while True:
+            self._enter()
+            try:
+                with self._env.begin() as txn:
+                    return body(Txn(txn))
+            except lmdb.MapResizedError:
+                pass
+            except lmdb.Error as error:
+                raise self._explain(error) from error
+            finally:
+                self._leave()
+            self._resize(0)
 
     def update(self, body: Callable[[Txn], T], limit: float = WRITE_LIMIT) -> T:
         """Run `body` in a write transaction that is durable when this returns; it may run more than once.
@@ -336,10 +334,16 @@ class Environment:
                     self._state.wait()
                 self._env.set_mapsize(size)
             except lmdb.Error as error:
+                self._open_again()
                 raise self._explain(error) from error
             finally:
                 self._growing = False
                 self._state.notify_all()
+
+    def _open_again(self) -> None:
+        """After a map could not be made larger there is none at all, and whoever reads would read nowhere."""
+        self._env.close()
+        self._env = self._load(_SMALLEST_MAP, spare=1)
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
@@ -353,9 +357,19 @@ class Environment:
                 found=text,
                 help="free space on the store's file system, then run the same command again",
             )
+        found = f"{self.path!r}: {text}"
         if isinstance(error, _DAMAGE):
-            return Damaged("the index is damaged", found=f"{self.path!r}: {text}", help="kiln store rebuild-index")
-        return StoreError("the index cannot be used", found=f"{self.path!r}: {text}", help="kiln doctor")
+            return Damaged("the index is damaged", found=found, help="kiln store rebuild-index")
+        if isinstance(error, lmdb.PanicError):  # Only this process is concerned: nothing was written half.
+            return StoreError(
+                "the index cannot be used any more since an earlier write failed",
+                found=found,
+                help="mend what that message said, then run the same command again",
+            )
+        for code, (what, remedy) in REMEDIES.items():
+            if os.strerror(code) in text:
+                return StoreError(f"{what}, while using the index", found=found, help=remedy)
+        return StoreError("the index cannot be used", found=found, help="kiln doctor")
 
     def _pause(self) -> None:
         """Let no transaction begin, and wait for those that run; not for ever, should one of them be forking."""

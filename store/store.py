@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Self
 
 from kiln.store import tables
 from kiln.store.digest import EnvelopeDigest, ObjectId
-from kiln.store.disk import exists_at, open_directory
+from kiln.store.disk import disk_errors, exists_at, open_directory
 from kiln.store.errors import NotInStore
+from kiln.store.firstlook import died_reading, look_at_index
 from kiln.store.index import Environment
 from kiln.store.info import ObjectInfo
 from kiln.store.layout import Layout, open_layout
@@ -45,9 +46,14 @@ class Store(RecordKeeping, Upkeep):
         Raises NotOwner, NotInStore (`create` is false and nothing is there), Damaged, NoSpace, StoreError.
         """
         layout = open_layout(os.path.abspath(root), create=create)
+        leftovers, mid_read = _has_leftovers(layout), died_reading(layout)
+        if leftovers or mid_read:
+            look_at_index(layout)
         store = cls(layout, Environment.shared(layout, layout.critical))
         try:
-            if _has_leftovers(layout):
+            if mid_read:
+                store._index.check_readers()
+            if leftovers:
                 store.recovered = store.recover()
         except BaseException:
             store.close()
@@ -217,9 +223,10 @@ class Store(RecordKeeping, Upkeep):
         new = [item for item in staged if item.meta.info.id not in present]
         if new or any(records):
             pool = Pool(self.layout)
-            pool.share(new)
-            commit(self.layout, self._index, session, new, records)
-            pool.offer(item.meta for item in new)
+            with disk_errors("committing"):
+                pool.share(new)
+                commit(self.layout, self._index, session, new, records)
+                pool.offer(item.meta for item in new)
 
     def _is_present(self, info: ObjectInfo) -> bool:
         """Registered, and there: it is pinned then."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from kiln.store import tables
 from kiln.store.digest import BlobDigest, ObjectId, ResolvedDigest
+from kiln.store.disk import disk_errors
 from kiln.store.errors import NotInStore
+from kiln.store.firstlook import look_at_index
 from kiln.store.info import ObjectInfo
 from kiln.store.layout import open_layout
 from kiln.store.locks import STOPPED_LIMIT, build_lock
@@ -110,10 +112,15 @@ class Upkeep(Lookup):
         return verify_object(self.layout, info)
 
     def check(self, *, contents: bool = False) -> list[Problem]:
-        """Every invariant of the store: nothing half registered, nothing missing. With `contents`, read all."""
+        """Every invariant of the store: nothing half registered, nothing missing. With `contents`, read all.
+
+        Raises Damaged (the index cannot be read), StoreError.
+        """
         from kiln.store.check import check_store
 
-        return check_store(self.layout, self._index, contents=contents)
+        look_at_index(self.layout)
+        with disk_errors("checking the store"):
+            return check_store(self.layout, self._index, contents=contents)
 
     def recover(self) -> Recovered:
         """Finish or undo what dead processes left; `open` does this."""
@@ -124,12 +131,13 @@ class Upkeep(Lookup):
     def collect(self, policy: Policy) -> Collected:
         """Take out what nobody holds (see `collect`); others go on building meanwhile.
 
-        Raises StoreLocked, NoSpace, StoreError.
+        Raises StoreLocked, Damaged (the index), NoSpace, StoreError.
         """
         from kiln.store.collect import collect, collector_lock
 
+        look_at_index(self.layout)
         self._writing()
-        with collector_lock(self.layout):
+        with disk_errors("collecting"), collector_lock(self.layout):
             return collect(self.layout, self._index, self.memo(), policy)
 
     def repair(self, others: Sequence[StoreReader] = ()) -> Repaired:
@@ -140,8 +148,9 @@ class Upkeep(Lookup):
         from kiln.store.collect import collector_lock
         from kiln.store.repair import repair
 
+        look_at_index(self.layout)
         session = self._writing()
-        with collector_lock(self.layout):
+        with disk_errors("repairing the store"), collector_lock(self.layout):
             return repair(self.layout, self._index, session, others)
 
     def leave_trash(self) -> None:
@@ -158,7 +167,7 @@ class Upkeep(Lookup):
         from kiln.store.leftovers import sweep_leftovers
 
         session = self._writing()
-        with collector_lock(self.layout):
+        with disk_errors("removing leftovers"), collector_lock(self.layout):
             return sweep_leftovers(self.layout, self._index, session, evidence=evidence, dry_run=dry_run)
 
     def usage(self) -> Usage:

@@ -123,7 +123,7 @@ def test_failing_on_the_way_the_old_index_stays(place: str, point: str) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     failpoint.armed = fail
-    with pytest.raises(StoreError, match="failed while making the index again"):
+    with pytest.raises(StoreError, match="disk failed, while making the index again"):
         Store.rebuild_index(f"{place}/store")
     failpoint.armed = None
     with Store.open(f"{place}/store") as store:
