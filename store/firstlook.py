@@ -28,6 +28,8 @@ from kiln.store.layout import Layout
 _TABLE = 4096
 _NUMBER_AT, _PLACES_AT, _PLACE = 56, 128, 64
 _IDLE = b"\xff" * 8
+_ROOM = 256 << 20
+"""Bytes by which the index may grow while the child reads it."""
 _LIMIT = 600
 """Seconds after which the kernel ends a child that reads in circles."""
 
@@ -83,6 +85,8 @@ def _look(path: str, size: int, answer: int) -> int:
     os.dup2(nowhere, 2)  # An assertion's text helps nobody.
     try:
         _read_all(path, size, nowhere)
+    except lmdb.MapResizedError:
+        return 0  # It became many times larger in this moment: somebody writes it, and can.
     except (lmdb.Error, ValueError) as error:
         with suppress(OSError):
             os.write(answer, str(error).encode()[:1000])
@@ -93,7 +97,7 @@ def _look(path: str, size: int, answer: int) -> int:
 
 
 def _read_all(path: str, size: int, nowhere: int) -> None:
-    env = lmdb.open(path, readonly=True, map_size=size, create=False, max_readers=1024)
+    env = lmdb.open(path, readonly=True, map_size=2 * size + _ROOM, create=False, max_readers=1024)
     with env.begin() as txn:
         before = b""
         for key in txn.cursor().iternext(values=False):
