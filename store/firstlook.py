@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 import lmdb
 
-from kiln.store.errors import Damaged
+from kiln.store.disk import disk_errors
+from kiln.store.errors import Damaged, StoreError
+from kiln.store.index import DAMAGE
 from kiln.store.layout import Layout
 
 _TABLE = 4096
@@ -30,6 +31,8 @@ _NUMBER_AT, _PLACES_AT, _PLACE = 56, 128, 64
 _IDLE = b"\xff" * 8
 _ROOM = 256 << 20
 """Bytes by which the index may grow while the child reads it."""
+_OWN_SIGNALS = {4, 6, 7, 8, 11, 14}
+"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, and SIGALRM after the limit; not what others send."""
 _LIMIT = 600
 """Seconds after which the kernel ends a child that reads in circles."""
 
@@ -53,46 +56,63 @@ def died_reading(layout: Layout) -> bool:
 
 
 def look_at_index(layout: Layout) -> None:
-    """Raises Damaged when the index cannot be read to its end. Not to be called in a transaction."""
-    try:
-        size = os.stat(f"{layout.critical}/data.mdb").st_size
-        read_end, write_end = os.pipe()
-    except OSError:
-        return  # There is none, which opening it says better.
-    child = os.fork() if size else 0
-    if child == 0:
-        os._exit(_look(layout.critical, size, write_end) if size else 0)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as file:
-        said = file.read().decode("utf-8", "replace")
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code != 0:
-        how = said or f"reading it ended a process with signal {-code}"
-        raise Damaged("the index is damaged", found=f"{layout.critical!r}: {how}", help="kiln store rebuild-index")
+    """Raises Damaged when the index cannot be read to its end, StoreError when that could not be found out.
 
-
-def _look(path: str, size: int, answer: int) -> int:
-    """What the child does; its exit code."""
+    Not to be called in a transaction.
+    """
     import faulthandler
     import resource
     import signal
 
-    faulthandler.disable()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_LIMIT)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)  # An assertion's text helps nobody.
+    try:
+        size = os.stat(f"{layout.critical}/data.mdb").st_size
+    except OSError:
+        return  # There is none, which opening it says better.
+    if size == 0:
+        return
+    with disk_errors("looking at the index"):
+        read_end, write_end = os.pipe()
+        child = os.fork()
+    if child == 0:
+        code = 2
+        try:
+            faulthandler.disable()  # What an assertion or a fault has to say helps nobody.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_LIMIT)
+            code = _look(layout.critical, size, write_end, nowhere)
+        finally:
+            os._exit(code)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as file:
+        said = file.read().decode("utf-8", "replace")
+    _judge(layout, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said)
+
+
+def _judge(layout: Layout, code: int, said: str) -> None:
+    """What the child's end means: 1 and the signals of its own making are damage."""
+    if code == 1 or -code in _OWN_SIGNALS:
+        how = said or f"reading it ended a process with signal {-code}"
+        raise Damaged("the index is damaged", found=f"{layout.critical!r}: {how}", help="kiln store rebuild-index")
+    if code != 0:
+        raise StoreError(
+            "the index could not be looked at",
+            found=f"the process that did it ended with {code}: {said}",
+            help="run the same command again, with more memory free",
+        )
+
+
+def _look(path: str, size: int, answer: int, nowhere: int) -> int:
+    """What the child does; its exit code."""
     try:
         _read_all(path, size, nowhere)
     except lmdb.MapResizedError:
         return 0  # It became many times larger in this moment: somebody writes it, and can.
     except (lmdb.Error, ValueError) as error:
-        with suppress(OSError):
-            os.write(answer, str(error).encode()[:1000])
-        return 1
-    except BaseException:
-        return 2
+        os.write(answer, str(error).encode()[:1000])
+        return 1 if isinstance(error, (*DAMAGE, ValueError)) else 2
     return 0
 
 

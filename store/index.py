@@ -36,7 +36,7 @@ _READERS = 1024
 _LOCK_BYTES = 64 * _READERS + 4096
 _FORK_LIMIT = 10.0
 """Seconds that a fork waits for transactions of other threads."""
-_DAMAGE = (
+DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
     lmdb.PageNotFoundError,
@@ -358,7 +358,7 @@ class Environment:
                 help="free space on the store's file system, then run the same command again",
             )
         found = f"{self.path!r}: {text}"
-        if isinstance(error, _DAMAGE):
+        if isinstance(error, DAMAGE):
             return Damaged("the index is damaged", found=found, help="kiln store rebuild-index")
         if isinstance(error, lmdb.PanicError):  # Only this process is concerned: nothing was written half.
             return StoreError(
