@@ -173,6 +173,10 @@ def check_manifest(root: RootDigest, directories: Iterable[bytes]) -> Manifest:
     return found
 
 
+def _is_dir(node: Node) -> bool:
+    return isinstance(node, DirNode)
+
+
 def _post_order(root: RootDigest, known: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
     done: dict[bytes, bytes] = {}
     stack: list[tuple[RootDigest, bool]] = [(root, False)]
@@ -185,6 +189,12 @@ def _post_order(root: RootDigest, known: Mapping[bytes, bytes]) -> tuple[bytes, 
             continue
         stack.append((digest, True))
         entries = decode_directory(known[digest])
+        if (
+            entries
+            and not entries[0][0]
+            and (digest != root or len(entries) > 1 or isinstance(entries[0][1], DirNode))
+        ):
+            raise Damaged("a manifest with a name that is empty", expected="one file alone, if any")
         stack.extend((node.digest, False) for _, node in reversed(entries) if isinstance(node, DirNode))
     return tuple(done.values())
 

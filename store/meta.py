@@ -70,7 +70,7 @@ def decode_meta(data: bytes) -> ObjectMeta:
     try:
         fields = cast(object, msgpack.unpackb(data, use_list=True, raw=False))
         meta = _decode(fields)
-    except (StoreError, ValueError, TypeError, KeyError, AssertionError) as error:
+    except (StoreError, ValueError, TypeError, KeyError, AssertionError, OverflowError) as error:
         raise Damaged("an object's small file does not parse", found=str(error)) from error
     info = meta.info
     identity = object_id(info.name, meta.manifest, meta.places, info.references)

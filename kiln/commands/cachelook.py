@@ -17,9 +17,10 @@ from kiln.store.cache.backend import Backend, Request
 from kiln.store.cache.card import CARD_PATH, MAX_CARD, Card, decode_card
 from kiln.store.cache.errors import CacheDenied, CacheDown, CacheError, Missing
 from kiln.store.cache.head import MAX_HEAD, Head, head_path, open_head
-from kiln.store.cache.seen import Memory
+from kiln.store.cache.seen import Memory, SeenHead
 from kiln.store.digest import blob_digest
 from kiln.store.errors import StoreError
+from kiln.store.provenance.fields import format_time
 from kiln.store.provenance.keys import PublicKey
 from kiln.store.provenance.trust import Policy, TrustedKey
 
@@ -33,6 +34,8 @@ class Shown:
     head: Head | None
     problem: StoreError | None
     heir_of: PublicKey | None
+    digest: str
+    """BLAKE3 of the head's file, in hexadecimal."""
 
     @property
     def version(self) -> int | None:
@@ -99,6 +102,7 @@ def look(backend: Backend, policy: Policy, memory: Memory) -> Looked:
             expected=CARD_PATH,
             help=f"check the address; kiln cache push TARGET --to {backend.url} makes a cache there",
         ) from None
+    memory.check_name(backend.name, backend.url, card.name)
     latest = {item.key.keyid: item for item in sorted(card.uploaders, key=lambda item: item.made)}
     wanted = {Request(head_path(item.key.keyid), None, MAX_HEAD): item for item in latest.values()}
     heirs = {item.new: item.old for item in card.rotations}
@@ -106,7 +110,8 @@ def look(backend: Backend, policy: Policy, memory: Memory) -> Looked:
     for request, answer in backend.get_many(wanted):
         item = wanted[request]
         head, problem = _head(answer, backend, item.key, card, memory)
-        found.append(Shown(item.name, item.key, head, problem, heirs.get(item.key)))
+        digest = blob_digest(answer).hex() if isinstance(answer, bytes) else ""
+        found.append(Shown(item.name, item.key, head, problem, heirs.get(item.key), digest))
     found.sort(key=lambda shown: (shown.name, shown.key.keyid))
     return Looked(card.name, card, tuple(found), backend.health.latency)
 
@@ -132,6 +137,16 @@ def _head(
     except StoreError as error:
         return None, error
     return head, None
+
+
+def remember(looked: Looked, backend: Backend, policy: Policy, cache: str, memory: Memory) -> None:
+    """Keep what was seen of those whose word counts from now on, so that nothing older is taken later."""
+    for shown in looked.uploaders:
+        if shown.head is not None and shown.counts(policy, cache):
+            memory.note_name(backend.url, shown.head.cache)
+            seen = SeenHead(shown.head.version, shown.digest, format_time(shown.head.made))
+            memory.note_head(backend.url, shown.key.keyid, seen)
+    memory.save()
 
 
 def _day(seconds: int) -> str:

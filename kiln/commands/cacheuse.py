@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 from typing import NamedTuple
 
-from kiln.commands.cachelook import Looked, Shown, look
+from kiln.commands.cachelook import Looked, Shown, look, remember
 from kiln.console import Console, Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for shown in trusted:
         _trust(shown, setting.name, args.operator, context)
     _write(setting, context)
+    remember(looked, backend, context.policy(), setting.name, context.memory())
     if console.json:
         console.document("cache-use", _document(setting, looked, trusted))
     console.say(f"✔ {escape(setting.name)} is used from now on: {escape(setting.url)}")

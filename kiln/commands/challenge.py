@@ -4,8 +4,9 @@ What is compared are claims about one resolved derivation: the very same recipe,
 signed by a builder's key; one key's word counts once, wherever it is found. A signature that is not good, or whose
 key nobody names, says nothing and is shown as such. Trust plays no part: a stranger may well be the one who is right.
 
-The exit code is 0 where two keys or more say the same and none says another, 7 where they differ, and 8 where there
-is nothing to compare with.
+The exit code is 0 where two or more say the same and none says another, 7 where they differ, and 8 where there is
+nothing to compare with. Keys of one operator are one, and so are all keys that nobody but one cache's card names:
+whoever keeps it can make as many as he likes.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ LOCAL = "this store"
 
 
 class Voice(NamedTuple):
-    """One witness: where it was found, whose it is, and whether the signature is good."""
+    """One witness: where it was found, whose it is, and whether the signature is good.
+
+    `operator` is whom an agreement counts: of a key that is not known here, the cache whose card names it.
+    """
 
     place: str
     keyid: str
     signer: str
+    operator: str
     good: bool
     claim: Claim
 
@@ -64,7 +69,15 @@ class Compared:
     def verdict(self) -> str:
         if len(self.claims) > 1:
             return "DIFFERENT"
-        return "EQUAL" if len({voice.keyid for voice in self.voices if voice.good}) > 1 else "ALONE"
+        return "EQUAL" if len({voice.operator for voice in self.voices if voice.good}) > 1 else "ALONE"
+
+
+class _Known(NamedTuple):
+    """A key, what it is called, and whom it counts for."""
+
+    key: PublicKey
+    name: str
+    operator: str
 
 
 class _Asked(NamedTuple):
@@ -158,7 +171,10 @@ def _local(resolved: Iterable[ResolvedDigest], context: Context) -> Iterator[Voi
 
 def _remote(resolved: Sequence[ResolvedDigest], asked: Iterable[_Asked], context: Context) -> Iterator[Voice]:
     for item in asked:
-        keys = {str(shown.key.keyid): (shown.key, shown.name) for shown in item.uploaders}
+        keys = {
+            str(shown.key.keyid): _Known(shown.key, shown.name, f"the cache {item.setting.name}")
+            for shown in item.uploaders
+        }
         keys.update(_keys_here(context))
         for rows in item.reader.claims(resolved).values():
             for row in rows:
@@ -166,21 +182,22 @@ def _remote(resolved: Sequence[ResolvedDigest], asked: Iterable[_Asked], context
                     yield _voice(item.setting.name, row.claim, witness, keys)
 
 
-def _keys_here(context: Context) -> dict[str, tuple[PublicKey, str]]:
+def _keys_here(context: Context) -> dict[str, _Known]:
     policy = context.policy()
-    return {keyid: (key.key, key.name) for keyid, key in {**policy.barred, **policy.by_id}.items()}
+    known = {**policy.barred, **policy.by_id}.items()
+    return {keyid: _Known(key.key, key.name, f"operator {key.run_by}") for keyid, key in known}
 
 
-def _voice(place: str, claim: Claim, witness: Witness, keys: dict[str, tuple[PublicKey, str]]) -> Voice:
+def _voice(place: str, claim: Claim, witness: Witness, keys: dict[str, _Known]) -> Voice:
     short = f"ed25519:{witness.keyid[:8]}…{witness.keyid[-4:]}"
     if witness.keyid not in keys:
-        return Voice(place, witness.keyid, f"{short}, a key that nobody names", False, claim)
-    key, name = keys[witness.keyid]
+        return Voice(place, witness.keyid, f"{short}, a key that nobody names", "", False, claim)
+    key, name, operator = keys[witness.keyid]
     try:
         verify_witness(claim, witness, key)
     except BadSignature:
-        return Voice(place, witness.keyid, f"{name} {short}, whose signature does not verify", False, claim)
-    return Voice(place, witness.keyid, f"{name} {short}", True, claim)
+        return Voice(place, witness.keyid, f"{name} {short}, whose signature does not verify", operator, False, claim)
+    return Voice(place, witness.keyid, f"{name} {short}", operator, True, claim)
 
 
 def _show(item: Compared, context: Context) -> None:
@@ -222,7 +239,7 @@ def _problem(compared: Sequence[Compared], targets: Sequence[Named]) -> Problem 
             f"{label}: fewer than two builders say anything of it",
             Exit.INCONCLUSIVE,
             found=_who(alone[0], None) if alone else "nobody",
-            expected="claims by two keys",
+            expected="claims by keys of two operators",
             help="ask more caches: --cache URL; or build it again: kiln reproduce TARGET",
         )
     return None

@@ -42,7 +42,8 @@ from kiln.store.provenance.trustedit import (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="the keys that are trusted here, and what for")
+    listing = actions.add_parser("list", help="the keys that are trusted here, and what for")
+    listing.add_argument("--holds", action="store_true", help="what was taken from caches, and stands on whose word")
     add = actions.add_parser("add", help="trust a key; `kiln key show` prints it on the builder")
     add.add_argument("name", metavar="NAME", help="what it is called here")
     add.add_argument("key", metavar="KEY", help="ed25519:…, the whole of it, or a PEM file")
@@ -65,10 +66,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    if args.action == "list" and args.holds:
+        from kiln.commands.trustholds import show_holds
+
+        return show_holds(context)
     if args.action != "list":
         change(context.trust_file(), _edit(args, context))
+    if args.action == "threshold":
+        _tell_operators(context)
     _show(args.action == "list", context)
     return Exit.OK
+
+
+def _tell_operators(context: Context) -> None:
+    """Whom a threshold counts, where nobody has said who runs a builder."""
+    file = load_trusted_file(context.trust_file())
+    alone = [escape(item.name) for item in file.keys if item.operator is None and item.succeeds is None]
+    if file.threshold > 1 and alone:
+        context.console.say(
+            f"keys without operator= count as operators of their own: {', '.join(alone)}. Two that one person holds "
+            f"are two, unless their lines in {escape(context.trust_file())} say operator=NAME"
+        )
 
 
 def _edit(args: argparse.Namespace, context: Context) -> Edit:

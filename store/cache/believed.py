@@ -48,11 +48,17 @@ class Believed:
                 "nothing is taken from it"
             )
 
+    def check_card(self, name: str, url: str, card: Card) -> None:
+        """That it is the cache that was seen at this address. Raises OtherCache."""
+        with self._guard:
+            self.memory.check_name(name, url, card.name)
+
     def check(self, name: str, url: str, key: PublicKey, head: Head, data: bytes) -> None:
         """That a head is no rollback, freeze or fork; it is remembered. Raises CacheError."""
         digest = blob_digest(data).hex()
         with self._guard:
             self.memory.check_head(name, url, key, version=head.version, digest=digest, expires=head.expires)
+            self.memory.note_name(url, head.cache)
             self.memory.note_head(url, key.keyid, SeenHead(head.version, digest, format_time(head.made)))
 
     def save(self) -> None:

@@ -95,6 +95,13 @@ CODES: dict[str, tuple[str, str]] = {
         "Fewer than two of the places that were asked say anything of this target, or of the same resolved"
         " derivation.",
     ),
+    "K0672": (
+        "another cache in a cache's place",
+        "A cache has a name, which each head is signed with, and this machine has seen another one at this address."
+        " Whoever pushes to two caches signs heads for both; were one shown in the other's place, an old state would"
+        " not be noticed. Nothing is taken from it. If the cache was made anew on purpose, `kiln cache remove` and"
+        " `kiln cache use` forget what was seen.",
+    ),
     "K0674": (
         "an object that is not shared",
         "What a build made that was given secrets is not pushed, and neither is what refers to it: its builder's"

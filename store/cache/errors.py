@@ -101,6 +101,12 @@ class HeadForked(CacheError):
     code = "K0667"
 
 
+class OtherCache(CacheError):
+    """Another cache at an address than the one that this machine has seen there."""
+
+    code = "K0672"
+
+
 class BadMemory(CacheError):
     """The file of what was seen of caches does not parse."""
 

@@ -266,6 +266,7 @@ class CacheReader:
         keys = self._speakers()
         answers = self._ask_heads(keys, [Request(CARD_PATH, None, MAX_CARD)])
         card = self._card(answers[CARD_PATH])
+        self._believed.check_card(self.name, self.url, card)
         for refused in self._believed.learn(card):
             self.tell(f"{self.name}: {refused.message}; it is passed over")
         now = self._speakers()

@@ -3,11 +3,13 @@
 A text file, `caches-seen` in Kiln's state folder, one fact a line; addresses are percent-encoded:
 
     kiln-caches-seen 1
+    cache https://cache.example/team team
     head https://cache.example/team 74c1…4916 7 5e0a…91bc 2026-11-21T08:30:00Z
     rotation ed25519:11qYAYKx… ed25519:PUAXw-hD… 2026-11-21T08:30:00Z
     revocation ed25519:11qYAYKx… 2027-03-01T12:00:00Z
 
-`head` has the address of the cache, the key id, the version, the BLAKE3 of the head's file, and when it was made.
+`cache` has the address of a cache and the name that its heads call it; `head` the address, the key id, the version,
+the BLAKE3 of the head's file, and when it was made.
 Rotations stand in the order in which they were accepted; the first for a key is the one that counts.
 
 With it, a head is judged by these rules; one that fails is not used, and neither is anything that it alone names:
@@ -16,6 +18,7 @@ With it, a head is judged by these rules; one that fails is not used, and neithe
     H2  its version is not below the newest that was seen (a rollback)
     H3  of one version there is one head (a fork: not everybody is shown the same)
     H4  a head that was seen before is not missing (a rollback to before its first push)
+    H5  an address goes on showing the cache of the same name (another cache of the same uploaders in its place)
 
 The file can be removed: everything is then seen for the first time, which `kiln doctor` says. Each change is merged
 into what another process wrote meanwhile. A line that does not parse is an error, as it may hide a rollback.
@@ -30,7 +33,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from kiln.store.cache.errors import BadMemory, HeadExpired, HeadForked, HeadMissing, HeadRolledBack
+from kiln.store.cache.errors import BadMemory, HeadExpired, HeadForked, HeadMissing, HeadRolledBack, OtherCache
+from kiln.store.cache.head import check_cache_name
 from kiln.store.errors import StoreError
 from kiln.store.provenance.errors import BadSuccession
 from kiln.store.provenance.keys import KeyId, PublicKey
@@ -53,20 +57,22 @@ class SeenHead(NamedTuple):
 
 @dataclass(slots=True)
 class Facts:
-    """What the file says. Heads by the cache's address and the key id."""
+    """What the file says. Names by the cache's address, heads by that and the key id."""
 
+    names: dict[str, str] = field(default_factory=dict)
     heads: dict[tuple[str, str], SeenHead] = field(default_factory=dict)
     rotations: list[Rotation] = field(default_factory=list)
     revocations: list[Revocation] = field(default_factory=list)
 
     def merge(self, other: Facts) -> None:
-        """Take in what another process has seen; the newest head and the first rotation win."""
+        """Take in what another process has seen, and saved first; the newest head and the first rotation win."""
+        self.names.update(other.names)
         for key, head in other.heads.items():
             mine = self.heads.get(key)
             if mine is None or head.version > mine.version:
                 self.heads[key] = head
-        known = {item.old.keyid for item in self.rotations}
-        self.rotations += [item for item in other.rotations if item.old.keyid not in known]
+        known = {item.old.keyid for item in other.rotations}
+        self.rotations = [*other.rotations, *(item for item in self.rotations if item.old.keyid not in known)]
         revoked = {item.key.keyid for item in self.revocations}
         self.revocations += [item for item in other.revocations if item.key.keyid not in revoked]
 
@@ -155,6 +161,24 @@ class Memory:
                 help=f"if the cache was made anew: kiln cache remove {name}, then kiln cache use {url}",
             )
 
+    def check_name(self, name: str, url: str, card: str) -> None:
+        """Rule H5: the cache at an address calls itself as it did. Raises OtherCache."""
+        seen = self._facts.names.get(url)
+        if seen is not None and seen != card:
+            raise OtherCache(
+                f"the cache {name} shows another cache in its place: H5",
+                cache=name,
+                found=f"one that calls itself {card}",
+                expected=f"the one that called itself {seen}",
+                help=f"if it was made anew: kiln cache remove {name}, then kiln cache use {url}",
+            )
+
+    def note_name(self, url: str, card: str) -> None:
+        """Remember which cache is at an address; a head of a key that counts has said so."""
+        if url not in self._facts.names:
+            self._facts.names[url] = card
+            self._changed = True
+
     def note_head(self, url: str, keyid: KeyId, head: SeenHead) -> None:
         """Remember a head that was accepted."""
         seen = self.newest(url, keyid)
@@ -164,7 +188,12 @@ class Memory:
 
     def forget(self, url: str) -> None:
         """Forget the heads of a cache that is no longer used; written at once, as it cannot be merged."""
-        self._rewrite(lambda facts: {key: head for key, head in facts.heads.items() if key[0] != url})
+
+        def without(facts: Facts) -> None:
+            facts.names.pop(url, None)
+            facts.heads = {key: head for key, head in facts.heads.items() if key[0] != url}
+
+        self._rewrite(without)
 
     def policy(self, policy: Policy) -> Policy:
         """The policy with the rotations and revocations that were seen."""
@@ -176,43 +205,54 @@ class Memory:
     ) -> tuple[Policy, list[BadSuccession]]:
         """Take in what a cache's card says, of keys that count here; the policy after it, and what was refused.
 
-        `policy` is one that `policy` has made. Signatures must have been checked (`read_succession`).
+        `policy` is one that `policy` has made. Signatures must have been checked (`read_succession`). Revocations
+        come first: when something was signed is known from its signer alone, so that a rotation which is seen
+        together with its key's revocation may be a thief's. Of two successors of one key that are seen
+        together, neither is taken. A chain is followed to its end, whatever the order.
         """
         refused: list[BadSuccession] = []
-        for rotation in rotations:
-            if rotation in self._facts.rotations:
-                continue
-            try:
-                accepted = check_rotation(policy, self._facts.rotations, rotation)
-            except BadSuccession as error:
-                refused.append(error)
-                continue
-            if accepted:
-                self._facts.rotations.append(rotation)
-                policy = succeed(policy, [rotation], [])
-                self._changed = True
+        waiting = [item for item in dict.fromkeys(rotations) if item not in self._facts.rotations]
+        revoking = list(revocations)
+        while True:
+            policy = self._revoke(policy, revoking)
+            concerned = [item for item in waiting if item.old.keyid in {**policy.by_id, **policy.barred}]
+            if not concerned:
+                return policy, refused
+            waiting = [item for item in waiting if item not in concerned]
+            for rotation in concerned:
+                try:
+                    accepted = check_rotation(policy, [*self._facts.rotations, *concerned], rotation)
+                except BadSuccession as error:
+                    refused.append(error)
+                    continue
+                if accepted:
+                    self._facts.rotations.append(rotation)
+                    policy = succeed(policy, [rotation], [])
+                    self._changed = True
+
+    def _revoke(self, policy: Policy, revocations: Iterable[Revocation]) -> Policy:
         gone = {item.key.keyid for item in self._facts.revocations}
         for revocation in revocations:
             if revocation.key.keyid in policy.by_id and revocation.key.keyid not in gone:
                 self._facts.revocations.append(revocation)
                 policy = succeed(policy, [], [revocation])
                 self._changed = True
-        return policy, refused
+        return policy
 
     def save(self) -> None:
         """Write what is new, merged with what others wrote. Raises OSError, StoreLocked, BadMemory."""
         if self._changed:
-            self._rewrite(lambda facts: facts.heads)
+            self._rewrite(lambda facts: None)
             self._changed = False
 
-    def _rewrite(self, choose: Callable[[Facts], dict[tuple[str, str], SeenHead]]) -> None:
+    def _rewrite(self, change: Callable[[Facts], None]) -> None:
         if self._path is None:
             return
         from kiln.store.textfile import editing, replace
 
         with editing(self._path):
             self._facts.merge(Memory.load(self._path)._facts)
-            self._facts.heads = choose(self._facts)
+            change(self._facts)
             replace(self._path, format_facts(self._facts), mode=0o600)
 
 
@@ -231,6 +271,7 @@ def parse_facts(data: bytes, path: str) -> Facts:
 def format_facts(facts: Facts) -> str:
     """The text of the file."""
     lines = [HEADER]
+    lines += [f"cache {quote(url, safe=_SAFE)} {name}" for url, name in sorted(facts.names.items())]
     for (url, keyid), head in sorted(facts.heads.items()):
         lines.append(f"head {quote(url, safe=_SAFE)} {keyid} {head.version} {head.digest} {head.made}")
     lines += [f"rotation {item.old} {item.new} {item.made}" for item in facts.rotations]
@@ -248,6 +289,9 @@ def _parse_line(line: str, facts: Facts, where: str) -> None:
                 _KEYID.fullmatch(keyid) and _KEYID.fullmatch(digest) and version.isdecimal() and _TIME.fullmatch(made)
             ):
                 facts.heads[unquote(url), keyid] = SeenHead(int(version[:18]), digest, made)
+                return
+            case ["cache", url, name] if name:
+                facts.names[unquote(url)] = check_cache_name(name)
                 return
             case ["rotation", old, new, made] if _TIME.fullmatch(made):
                 facts.rotations.append(Rotation(PublicKey.parse(old), PublicKey.parse(new), made))

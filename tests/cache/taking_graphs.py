@@ -138,12 +138,12 @@ class User:
         plan, _ = realising.realise(self.workshop(), graph, [DrvOutput(drv, OUT) for drv in targets])
         return plan
 
-    def push(self, backend: Backend, *objects: ObjectId) -> None:
+    def push(self, backend: Backend, *objects: ObjectId, name: str = "team") -> None:
         if "://" not in backend.url:
             os.makedirs(backend.url, exist_ok=True)
         wanted = [Wanted(item, "target") for item in objects]
         selection = select_targets(self.store, wanted) if objects else select_all(self.store)
-        upstream = Upstream.open(backend, identity(self.key), [], name="team", now=NOW)
+        upstream = Upstream.open(backend, identity(self.key), [], name=name, now=NOW)
         push(self.store, upstream, identity(self.key), selection)
 
     def make(self, making: Making) -> Made:

@@ -246,3 +246,49 @@ def test_two_caches_one_of_which_lies(shared: Shared, place: str) -> None:
             bob.caches = caches[::-1] if order else caches
             shared.check(bob)
             assert "good" in bob.cached["c"]
+
+
+def test_another_cache_of_the_same_uploader_in_a_caches_place(shared: Shared, place: str) -> None:
+    """Its heads are signed by the same key, and its versions may be higher: nothing else tells them apart."""
+    other = Graph()
+    extra = other.add("extra")
+    folder = f"{place}/other"
+    for _ in range(3):
+        shared.alice.realise(other, extra)
+        shared.alice.push(open_backend(folder), name="staging")
+    memory = Memory.load(f"{place}/seen")
+    bob = shared.bob(shared.folder)
+    bob.memory = memory
+    shared.check(bob)
+    memory.save()
+    assert set(bob.cached) == {"c"}
+    shutil.rmtree(shared.folder)
+    shutil.move(folder, shared.folder)
+    carol = shared.bob(shared.folder)
+    carol.memory = Memory.load(f"{place}/seen")
+    shared.check(carol)
+    assert carol.built == ["a", "b", "c"]
+    assert any("[K0672] the cache team" in text and "H5" in text for text in carol.warnings), carol.warnings
+
+
+def test_an_old_realisation_replayed(shared: Shared, place: str) -> None:
+    """The row that Alice signed once for the same derivation stands in a head of hers no more: it can't be brought
+    back, neither under the new head nor with the old one."""
+    backend = open_backend(shared.folder, name="team")
+    before = open_head(shared.head.read_bytes(), shared.alice.key.public_key, "team")
+    old_index = {entry.path: Path(shared.folder, entry.path).read_bytes() for entry in before.segments}
+    bare = before._replace(version=before.version + 1, segments=())
+    shared.head.chmod(0o644)
+    shared.head.write_bytes(sign_head(bare, shared.alice.key))
+    memory = Memory.load(f"{place}/seen")
+    bob = shared.bob(backend.url)
+    bob.memory = memory
+    shared.check(bob)
+    memory.save()
+    assert not bob.cached, "the old tables lie there, and no head names them"
+    assert all(Path(shared.folder, path).read_bytes() == data for path, data in old_index.items())
+    shared.head.write_bytes(sign_head(before, shared.alice.key))
+    carol = shared.bob(backend.url)
+    carol.memory = Memory.load(f"{place}/seen")
+    shared.check(carol)
+    assert not carol.cached and any("[K0665]" in text and "team" in text and "H2" in text for text in carol.warnings)

@@ -221,6 +221,34 @@ class TestStatus:
         use(user, cache).expect()
         assert "last pushed" in user.kiln("cache", "status").expect().out
 
+    def test_what_use_showed_is_remembered(self, user, cache, key):
+        """So that an older state is noticed by the first build already."""
+        use(user, cache, "--yes", "--key", key).expect()
+        (head,) = (cache / "heads").iterdir()
+        head.unlink()
+        refused = user.kiln("cache", "pull", "main.kiln")
+        assert refused.code != 0 and "K0665" in refused.err and "H4" in refused.err
+
+    def test_what_stands_on_whose_word(self, user, cache, key):
+        assert "nothing here stands" in user.kiln("trust", "list", "--holds").expect().err
+        use(user, cache, "--yes", "--key", key).expect()
+        user.kiln("cache", "pull", "main.kiln").expect()
+        (line,) = user.kiln("trust", "list", "--holds").expect().out.splitlines()
+        assert line.endswith("-greeting.txt  ci, from team")
+        user.kiln("trust", "revoke", "ci").expect()
+        (line,) = user.kiln("trust", "list", "--holds").expect().out.splitlines()
+        assert "its word does not count" in line
+        told = user.kiln("trust", "list", "--holds", "--json").expect().document
+        (row,) = told["data"]["objects"]
+        assert row["words"] == ["ci, from team"] and row["counts"] is False
+        user.kiln("realise", "main.kiln", "--no-link").expect()
+        assert "nothing here stands" in user.kiln("trust", "list", "--holds").expect().err, "it was built here"
+
+    def test_a_threshold_says_whom_it_counts(self, user, key):
+        user.kiln("trust", "add", "ci", key).expect()
+        done = user.kiln("trust", "threshold", "2").expect()
+        assert "keys without operator= count as operators of their own: ci." in done.err
+
     def test_what_would_move(self, user, cache):
         user.write("main.kiln", 'pub let default: Out(File) = write_file("other.txt", "other");\n')
         user.kiln("realise", "main.kiln", "--no-link").expect()
@@ -251,6 +279,22 @@ class TestChallenge:
         user.kiln("realise", "main.kiln", "--no-link").expect()
         told = self.challenge(user, "--json").expect(8).document
         assert told["error"]["code"] == "K0671" and told["data"]["outputs"][0]["verdict"] == "ALONE"
+
+    def test_many_keys_that_only_one_card_names_are_one_voice(self, user, cache, key, tmp_path):
+        """Whoever keeps a cache can make as many as he likes."""
+        second = Home(str(tmp_path / "second"))
+        second.write("main.kiln", PROGRAM)
+        second.kiln("realise", "main.kiln", "--no-link").expect()
+        second.kiln("cache", "push", "main.kiln", "--to", str(cache), "--as", "second").expect()
+        told = self.challenge(user, "--cache", str(cache), "--json").expect(8).document["data"]["outputs"]
+        assert [(item["verdict"], len(item["voices"])) for item in told] == [("ALONE", 2)]
+        user.kiln("trust", "add", "ci", key).expect()
+        assert self.challenge(user, "--cache", str(cache)).expect().out.startswith("EQUAL")
+        other = second.kiln("key", "show").expect().out.strip()
+        user.kiln("trust", "remove", "ci").expect()
+        user.kiln("trust", "add", "ci", key, "--operator", "us").expect()
+        user.kiln("trust", "add", "second", other, "--operator", "us").expect()
+        assert self.challenge(user, "--cache", str(cache)).expect(8).out.startswith("ALONE")
 
     def test_one_who_says_another(self, user, cache, tmp_path):
         user.kiln("realise", "main.kiln", "--no-link").expect()
