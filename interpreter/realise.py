@@ -59,11 +59,12 @@ _RETRIES = 20
 
 
 class Failed(Exception):
-    """Some steps failed; `causes` in the graph's order."""
+    """Some steps failed; `causes` in the graph's order. What did not is in the plan's pins."""
 
-    def __init__(self, outcome: Outcome[DrvDigest]) -> None:
+    def __init__(self, outcome: Outcome[DrvDigest], plan: Plan) -> None:
         super().__init__(f"{len(outcome.failed)} failed")
         self.causes = list(outcome.failed.values())
+        self.plan = plan
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ def realise(
     if outcome.failed:
         for drv, blocker in outcome.skipped.items():
             workshop.emit(StepSkipped(drv, step_name(graph[drv]), step_name(graph[blocker])))
-        raise Failed(outcome)
+        raise Failed(outcome, plan)
     return plan, tally
 
 

@@ -2,7 +2,9 @@
 
 Targets are realised first; with `--all` everything that was built or taken here goes, with `--watch` whatever is
 built from now on, too. A line of the user's `caches` with `push=after-build` has each build end with a push of what
-it was for; a push that fails then is one warning, and never fails the build.
+it was for and of all that was built on the way, so that whoever changes a leaf builds the leaf alone; what was
+fetched or unpacked stays here, as anybody has it from where it is pinned. A push that fails then is one warning, and
+never fails the build.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from kiln.commands.sizes import days, show_size
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from kiln.store.cache.selection import Selection, Wanted
     from kiln.store.cache.settings import Setting, Settings
     from kiln.store.cache.upstream import Identity, Upstream
+    from kiln.store.digest import ObjectId
+    from kiln.store.store import Store
 
 _INTERVAL = 2.0
 _SHARE = 9
@@ -43,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="CACHE", help="a name of `kiln cache list`, a folder, or an address")
     parser.add_argument("--all", action="store_true", help="everything that was built or taken here")
     parser.add_argument("--watch", action="store_true", help="and then whatever is built, until Ctrl-C")
+    parser.add_argument("--build-inputs", action="store_true", help="and what targets were built from, if it is here")
     parser.add_argument("--no-evidence", action="store_true", help="without the envelopes of the build closure")
     parser.add_argument("--dry-run", action="store_true", help="say what would move and how many bytes")
     parser.add_argument("--anew", action="store_true", help="as if nothing were there: mends a cache that lost files")
@@ -77,7 +82,7 @@ def _selected(args: argparse.Namespace, context: Context, wanted: Sequence[Wante
     evidence = not args.no_evidence
     if args.all:
         return select_all(context.store(), evidence=evidence)
-    return select_targets(context.store(), wanted, evidence=evidence)
+    return select_targets(context.store(), wanted, evidence=evidence, build_inputs=args.build_inputs)
 
 
 def _push(
@@ -120,7 +125,10 @@ def _made(texts: Sequence[str], args: argparse.Namespace, context: Context) -> l
 
 
 def objects_of(requests: Sequence[Request], asked: Asked, plan: Plan) -> list[Wanted]:
-    """What requests came to, each under the name it was asked for by: folder, file and attribute."""
+    """What requests came to, each under the name it was asked for by: folder, file and attribute.
+
+    What failed is left out.
+    """
     from kiln.interpreter.derivation import SourceObject
     from kiln.store.cache.selection import Wanted
 
@@ -128,9 +136,18 @@ def objects_of(requests: Sequence[Request], asked: Asked, plan: Plan) -> list[Wa
     for request, targets in zip(requests, asked.targets, strict=True):
         file = os.path.join(*os.path.abspath(request.file).split("/")[-2:])
         for target in targets:
-            made = target.item if isinstance(target.item, SourceObject) else plan.pins[target.item]
-            found.append(Wanted(made.id, f"{file}#{target.label}"))
+            made = target.item if isinstance(target.item, SourceObject) else plan.pins.get(target.item)
+            if made is not None:
+                found.append(Wanted(made.id, f"{file}#{target.label}"))
     return found
+
+
+def built_of(asked: Asked, plan: Plan) -> list[ObjectId]:
+    """What the plan's steps built, as far as they ended well."""
+    from kiln.interpreter.realise import step_kind
+
+    built = {drv for drv in plan.todo if step_kind(asked.graph[drv]) in ("build", "write")}
+    return [made.id for item, made in plan.pins.items() if item.drv in built]
 
 
 # Which cache, and who pushes.
@@ -216,13 +233,14 @@ def _watch(args: argparse.Namespace, context: Context, backend: Backend, identit
 
     store, evidence = context.store(), not args.no_evidence
     began, _ = store.registered_after(0)
+    known = frozenset(item.digest for item in store.all_resolutions())
     version = -1 if args.all else store.version()
     context.console.say(f"watching {store.root}: what is built goes to {escape(backend.name)}; Ctrl-C ends it")
     failing, took = False, 0.0
     while True:
         now, started = store.version(), time.monotonic()
         if now != version:
-            only = None if args.all else frozenset(store.registered_after(began)[1])
+            only = None if args.all else _news(store, began, known)
             try:
                 pushed = _push(args, context, backend, identity, select_all(store, only, evidence=evidence))
             except StoreError as error:
@@ -237,11 +255,25 @@ def _watch(args: argparse.Namespace, context: Context, backend: Backend, identit
         time.sleep(max(_INTERVAL, _SHARE * took))
 
 
+def _news(store: Store, began: int, known: Collection[bytes]) -> frozenset[ObjectId]:
+    """Objects that were registered since the log stood at `began`, or that resolutions led to that were not known.
+
+    A changed recipe often gives the object that there was: then what is said of it is new.
+    """
+    said = {item.resolved for item in store.all_resolutions() if item.digest not in known}
+    claimed = store.claims_for_many(said)
+    return frozenset(store.registered_after(began)[1]) | {
+        item.claim.object for found in claimed.values() for item in found
+    }
+
+
 # After a build.
 
 
-def push_after_build(requests: Sequence[Request], asked: Asked, plan: Plan, context: Context) -> None:
-    """Push what was asked for to the caches that want it. A failure is one warning, never the build's."""
+def push_after_build(
+    requests: Sequence[Request], asked: Asked, plan: Plan, context: Context, *, offline: bool = False
+) -> None:
+    """Push what was asked for, and built, to the caches that want it. A failure is one warning, never the build's."""
     from kiln.store.errors import StoreError
 
     try:
@@ -249,15 +281,21 @@ def push_after_build(requests: Sequence[Request], asked: Asked, plan: Plan, cont
     except StoreError as error:
         context.console.warn(f"nothing was pushed: {error.message}")
         return
-    wanted = objects_of(requests, asked, plan) if caches else []
-    for setting in caches:
+    if not caches:
+        return
+    if offline:
+        names = ", ".join(item.name for item in caches)
+        context.console.say(f"nothing was pushed to {escape(names)}: --offline; kiln cache push does it later")
+        return
+    wanted, built = objects_of(requests, asked, plan), built_of(asked, plan)
+    for setting in caches if wanted or built else ():
         try:
-            _push_quietly(setting, wanted, context)
+            _push_quietly(setting, wanted, built, context)
         except (StoreError, OSError, Stop) as error:
             context.console.warn(f"not pushed to {setting.name}: {getattr(error, 'message', error)}")
 
 
-def _push_quietly(setting: Setting, wanted: Sequence[Wanted], context: Context) -> None:
+def _push_quietly(setting: Setting, wanted: Sequence[Wanted], built: Sequence[ObjectId], context: Context) -> None:
     from kiln.store.cache.push import push
     from kiln.store.cache.selection import select_targets
 
@@ -265,11 +303,8 @@ def _push_quietly(setting: Setting, wanted: Sequence[Wanted], context: Context) 
     try:
         identity = identity_of(context, None)
         upstream = open_upstream(context, backend, identity)
-        _tell(
-            context.console,
-            push(context.store(), upstream, identity, select_targets(context.store(), wanted)),
-            setting.name,
-        )
+        selection = select_targets(context.store(), wanted, also=built)
+        _tell(context.console, push(context.store(), upstream, identity, selection), setting.name)
     finally:
         backend.close()
 

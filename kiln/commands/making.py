@@ -42,16 +42,23 @@ def make_requests(requests: Sequence[Request], args: Any, context: Context) -> t
             plan, tally = realise(workshop, asked.graph, wanted, keep_going=args.keep_going)
     except Failed as failed:
         keep_values(asked)
+        if args.keep_going:
+            _push(requests, asked, failed.plan, args, context)
         raise _told(context, failed) from failed
     record_targets(workshop, requests, asked, standing, plan)
     keep_answers(requests, asked, cache_root())
-    if getattr(args, "push_after", True):
-        from kiln.commands.cachepush import push_after_build
-
-        push_after_build(requests, asked, plan, context)
+    _push(requests, asked, plan, args, context)
     context.console.say(_summary(asked, plan, tally, time.monotonic() - began))
     keep_values(asked)
     return asked, plan
+
+
+def _push(requests: Sequence[Request], asked: Asked, plan: Plan, args: Any, context: Context) -> None:
+    """Bring what was made to the caches that want it, unless the command is one that does not."""
+    if getattr(args, "push_after", True):
+        from kiln.commands.cachepush import push_after_build
+
+        push_after_build(requests, asked, plan, context, offline=args.offline)
 
 
 def dry_run(requests: Sequence[Request], args: Any, context: Context) -> int:

@@ -26,7 +26,7 @@ from kiln.store.failpoint import failpoint
 
 WINDOW = 8 << 20
 _ASKING = 24
-_IN_FLIGHT = 64 << 20
+_IN_FLIGHT = 32 << 20
 """Bytes of buffers that are on their way."""
 T = TypeVar("T")
 

@@ -68,11 +68,27 @@ class Selection:
     """What was asked for with everything else and stays here."""
 
 
-def select_targets(store: Store, wanted: Sequence[Wanted], *, evidence: bool = True) -> Selection:
-    """These objects, and what belongs to them. Raises NotShared, NotInStore, StoreError."""
+def select_targets(
+    store: Store,
+    wanted: Sequence[Wanted],
+    *,
+    evidence: bool = True,
+    also: Collection[ObjectId] = (),
+    build_inputs: bool = False,
+) -> Selection:
+    """These objects, and what belongs to them. Raises NotShared, NotInStore, StoreError.
+
+    `also` go as targets of their own, as far as they may be shared; with `build_inputs` so does all that is here of
+    what went into everything.
+    """
     history = _History(store)
-    selection = Selection(objects=store.closure([item.object for item in wanted]))
-    made = history.reach([info.id for info in selection.objects])
+    asked = [item.object for item in wanted]
+    more = dict.fromkeys(also)
+    if build_inputs:
+        more.update(dict.fromkeys(history.inputs([*asked, *more])))
+    selection = Selection(objects=store.closure(asked))
+    withheld, extra = _shareable(store, history, [item for item in more if store.info(item) is not None])
+    history.reach([info.id for info in selection.objects])
     private = _private(selection.objects, history)
     if private:
         raise NotShared(
@@ -87,7 +103,25 @@ def select_targets(store: Store, wanted: Sequence[Wanted], *, evidence: bool = T
         closure = tuple(ordered)
         said = history.evidence(history.reach(closure)) if evidence else []
         selection.targets.append(Target(item.object, known[item.object].name, item.label, closure, tuple(said)))
-    return _filled(selection, store, history, made, evidence)
+    selection.objects = list({info.id: info for info in (*selection.objects, *extra)}.values())
+    selection.withheld = withheld
+    covered = {member for target in selection.targets for member in target.closure}
+    tops = [target for target in _tops(extra, history, evidence) if target.object not in covered]
+    selection.targets += tops
+    return _filled(selection, store, history, history.reach([info.id for info in selection.objects]), evidence)
+
+
+def _shareable(
+    store: Store, history: _History, items: Sequence[ObjectId]
+) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+    """Of these objects those that stay here, and the closure of the others."""
+    objects = store.closure(items)
+    history.reach([info.id for info in objects])
+    private = _private(objects, history)
+    return (
+        [info for info in objects if info.id in private],
+        store.closure([item for item in items if item not in private]),
+    )
 
 
 def select_all(store: Store, only: Collection[ObjectId] | None = None, *, evidence: bool = True) -> Selection:
@@ -225,6 +259,12 @@ class _History:
             level = pins - seen
             seen |= level
         return reached
+
+    def inputs(self, objects: Iterable[ObjectId]) -> set[ObjectId]:
+        """What went into these objects, and into that, as resolutions name it and claims know where it is from."""
+        reached = self.reach(objects)
+        pins = {pin.object for item in reached for found in self.by_resolved.get(item, ()) for pin in found.pins}
+        return {item for item in pins if self.producers.get(item)}
 
     def _load(self, objects: Iterable[ObjectId]) -> None:
         missing = [item for item in objects if item not in self.producers]
