@@ -25,7 +25,9 @@ CODES: dict[str, tuple[str, str]] = {
         "Bytes on disk are not what their digest says, or a record does not parse. Damaged objects are never used. "
         "`kiln store verify` reads everything and names what is wrong. `kiln store repair` makes damaged objects "
         "whole from other stores (--from), or takes them out, so that they are built again. `kiln store "
-        "rebuild-index` makes the index again from the objects' own small files.",
+        "rebuild-index` makes the index again from the objects' own small files; the old one stays until that is "
+        "done, and nobody else may have the store open meanwhile. An index that is missing over a store that is not empty "
+        "is damage, too.",
     ),
     "K0704": (
         "something that an object cannot hold",
@@ -48,7 +50,8 @@ CODES: dict[str, tuple[str, str]] = {
     "K0707": (
         "no space left on the store's disk",
         "The disk, its inodes, a quota or a limit on file sizes is used up. What was registered is whole, and what "
-        "was being written is removed when the store is opened next. Free some space and run the command again.",
+        "was being written is removed when the store is opened next. Free some space and run the command again: "
+        "`kiln store gc` works on a full disk, too, from a few MiB that the store keeps for that.",
     ),
     "K0708": (
         "the store belongs to another user",

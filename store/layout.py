@@ -8,6 +8,7 @@
            index/         LMDB: critical/ and disposable/
            .tmp/          one folder for each running process that writes; .trash/ what waits to be unlinked
            pool/          big files that objects share (see `pool`); quarantine/ what `repair` took out
+           reserve/       room for the day on which the disk is full (see `reserve`)
            partial/       big files from caches that did not arrive whole (see `cache/bigblob`)
            locks/ roots/ logs/ keys/
 

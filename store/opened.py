@@ -70,8 +70,11 @@ class Opened:
         if index is not None:
             index.close()
         if session is not None:
+            from kiln.store.reserve import fill
+
             with suppress(StoreError):  # What can't be unlinked now lies there for the next.
                 self.empty_trash(self.trash_seconds)
+            fill(self.layout)
 
     def _note_use(self, ids: set[bytes]) -> None:
         if ids:

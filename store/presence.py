@@ -20,6 +20,7 @@ from kiln.store.digest import ObjectId
 from kiln.store.disk import disk_errors, read_file
 from kiln.store.layout import Layout
 from kiln.store.locks import FileLock, is_alive
+from kiln.store.reserve import with_reserve
 
 _HEAD = 21
 _ID = 32
@@ -33,7 +34,8 @@ class Presence:
         self._pinned: set[bytes] = set()  # guarded by _guard
         self._end = _HEAD  # guarded by _guard
         with disk_errors("announcing this process to the store"):
-            self._lock, self.name = _take_name(layout)
+            self._lock, self.name = with_reserve(layout, lambda: _take_name(layout))
+        self._layout = layout
 
     @property
     def pinned(self) -> set[bytes]:
@@ -48,7 +50,7 @@ class Presence:
         with self._guard, disk_errors("noting what this process needs"):
             new = [item for item in ids if item not in self._pinned]
             if new:
-                self._lock.write(b"".join(new), self._end)
+                with_reserve(self._layout, lambda: self._lock.write(b"".join(new), self._end))
                 self._end += _ID * len(new)
                 self._pinned.update(new)
 

@@ -24,6 +24,7 @@ from kiln.store.layout import Layout
 from kiln.store.openlock import hold_alone
 from kiln.store.presence import Presence
 from kiln.store.recordfile import RecordFile, decode_record_files
+from kiln.store.reserve import make_room
 from kiln.store.roots import Root, read_history_file, read_root_files
 from kiln.store.session import Session
 from kiln.store.settle import as_records
@@ -42,6 +43,7 @@ class Rebuilt(NamedTuple):
 
 def rebuild_index(layout: Layout, limit: float) -> Rebuilt:
     """Put a new index in the old one's place. Raises StoreLocked (it is open elsewhere), NoSpace."""
+    make_room(layout)
     with hold_alone(layout, limit):
         presence = Presence(layout)
         session = Session(layout, presence)

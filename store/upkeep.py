@@ -136,6 +136,7 @@ class Upkeep(Lookup):
         from kiln.store.collect import collect, collector_lock
 
         look_at_index(self.layout)
+        self._make_room()
         self._writing()
         with disk_errors("collecting"), collector_lock(self.layout):
             return collect(self.layout, self._index, self.memo(), policy)
@@ -149,9 +150,17 @@ class Upkeep(Lookup):
         from kiln.store.repair import repair
 
         look_at_index(self.layout)
+        self._make_room()
         session = self._writing()
         with disk_errors("repairing the store"), collector_lock(self.layout):
             return repair(self.layout, self._index, session, others)
+
+    def _make_room(self) -> None:
+        """Where the disk is full, free what can be freed without writing anything."""
+        from kiln.store.reserve import make_room
+
+        if make_room(self.layout):
+            self.empty_trash()
 
     def leave_trash(self) -> None:
         """Let a process of its own unlink what lies in the trash: closing the store then doesn't."""
