@@ -26,8 +26,8 @@ CODES: dict[str, tuple[str, str]] = {
         "`kiln store verify` reads everything and names what is wrong. `kiln store repair` makes damaged objects "
         "whole from other stores (--from), or takes them out, so that they are built again. `kiln store "
         "rebuild-index` makes the index again from the objects' own small files; the old one stays until that is "
-        "done, and nobody else may have the store open meanwhile. An index that is missing over a store that is not empty "
-        "is damage, too.",
+        "done, and nobody else may have the store open meanwhile. An index that is missing over a store that is not "
+        "empty is damage, too.",
     ),
     "K0704": (
         "something that an object cannot hold",
