@@ -1,7 +1,7 @@
 """What a store gathers beside objects, and what of it goes with a collection.
 
 failed/          trees of failed builds: a week, and the last 20 of any age
-logs/            a month; longer while something that the build made is here
+logs/            a month, and the last 100 of any age; longer while something that the build made is here
 locks/builds/    files of builders that died
 envelopes/       for ever, unless evidence is asked for: see `evidence`
 """
@@ -28,6 +28,8 @@ from kiln.store.trash import Bin
 FAILED_DAYS = 7
 FAILED_KEPT = 20
 LOG_DAYS = 30
+LOGS_KEPT = 100
+"""The youngest, whatever their age: a clock that jumps ahead makes everything old at once."""
 
 
 class Swept(NamedTuple):
@@ -75,7 +77,7 @@ def _old_failures(layout: Layout) -> list[str]:
 
 
 def _old_logs(layout: Layout, index: Environment) -> list[str]:
-    old = [name for age, name in _by_age(layout.logs) if age > LOG_DAYS]
+    old = [name for age, name in _by_age(layout.logs)[LOGS_KEPT:] if age > LOG_DAYS]
 
     def body(txn: Txn) -> list[str]:
         return [name for name in old if not _is_needed(txn, name)]

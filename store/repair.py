@@ -10,7 +10,7 @@
     4  what is in quarantine/ is looked at again, references first: what is whole and has its references back returns
 
 Nothing in quarantine/ is ever used. What lies there whole, or is in the store again, goes; the rest stays to be
-looked at until it is a month old.
+looked at until it is a month old, and the last of it longer.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ from kiln.store.verify import read_meta, verify_object
 
 QUARANTINE = "quarantine"
 QUARANTINE_DAYS = 30
+QUARANTINE_KEPT = 40
+"""Files: an object and its small file are two."""
 
 
 class Repaired(NamedTuple):
@@ -282,7 +284,11 @@ def _discard(layout: Layout, folder: str, base: str) -> None:
 
 
 def _discard_old(layout: Layout, folder: str) -> None:
+    """The youngest stay, whatever their age: a clock that jumps ahead makes everything old at once."""
+    found = []
     for name in os.listdir(folder):
         with suppress(FileNotFoundError):
-            if time.time() - os.lstat(f"{folder}/{name}").st_ctime > QUARANTINE_DAYS * DAY:
-                _discard(layout, folder, name)
+            found.append((os.lstat(f"{folder}/{name}").st_ctime, name))
+    for changed, name in sorted(found, reverse=True)[QUARANTINE_KEPT:]:
+        if time.time() - changed > QUARANTINE_DAYS * DAY:
+            _discard(layout, folder, name)

@@ -395,6 +395,7 @@ def test_old_logs_and_failed_builds(place: str, monkeypatch: pytest.MonkeyPatch)
         for number in range(25):
             make(f"{store.root}/failed/b-{number}", {"f": b""})
         monkeypatch.setattr(leftovers, "LOG_DAYS", -1)
+        monkeypatch.setattr(leftovers, "LOGS_KEPT", 0)
         assert store.sweep_rest() == (0, 1, 0), "failed builds are young"
         monkeypatch.setattr(leftovers, "FAILED_DAYS", -1)
         assert store.sweep_rest() == (5, 0, 0)
