@@ -156,7 +156,7 @@ class CacheReader:
             try:
                 found[item] = decode_record(item, data)
             except StoreError as error:
-                self.tell(f"{self.name}: the record of {item.short} is not one ({error.message}); passed over")
+                self.tell_wrong(error, f"the record of {item.short} is not one ({error.message}); passed over")
                 continue
             self._keep_record(item, data, found[item])
         return found
@@ -176,7 +176,7 @@ class CacheReader:
             if bytes(blob_digest(data)) == digest:
                 found[digest] = data
             else:
-                self.tell(f"{self.name}: the envelope {digest.short} is another; passed over")
+                self.tell(f"[{CacheLied.code}] {self.name}: the envelope {digest.short} is another; passed over")
         return found
 
     def read(
@@ -224,7 +224,7 @@ class CacheReader:
             try:
                 content = open_frame(frame, data)
             except StoreError as error:
-                self.tell(f"{self.name}: {error.message} ({frame.path}); passed over")
+                self.tell_wrong(error, f"{error.message} ({frame.path}); passed over")
                 continue
             if keep:
                 self._keep_frame(frame, content)
@@ -268,7 +268,7 @@ class CacheReader:
         card = self._card(answers[CARD_PATH])
         self._believed.check_card(self.name, self.url, card)
         for refused in self._believed.learn(card):
-            self.tell(f"{self.name}: {refused.message}; it is passed over")
+            self.tell(f"[{refused.code}] {self.name}: {refused.message}; it is passed over")
         now = self._speakers()
         answers.update(self._ask_heads([key for key in now if key not in keys], []))
         heads = [self._head(answers[head_path(key.keyid)], key, card.name) for key in now]
@@ -321,7 +321,7 @@ class CacheReader:
         except CacheError as error:
             self.tell(f"[{error.code}] {error.message}; nothing that it names is used")
         except StoreError as error:
-            self.tell(f"{self.name}: the head of {key.short} is refused: {error.message}")
+            self.tell_wrong(error, f"the head of {key.short} is refused: {error.message}")
         return None
 
     def _open_segments(self, heads: Iterable[Head]) -> list[_Table]:
@@ -338,7 +338,7 @@ class CacheReader:
                     raise answer
                 tables[entry] = _open_table(entry, answer, whole=request.offset is None)
             except StoreError as error:
-                self.tell(f"{self.name}: a part of its index can't be used: {error.message} ({entry.path})")
+                self.tell_wrong(error, f"a part of its index can't be used: {error.message} ({entry.path})")
         return [tables[entry] for entry in entries if entry in tables]
 
     # Rows.
@@ -351,7 +351,7 @@ class CacheReader:
                 try:
                     found.setdefault(wanted[key], []).append(decode(wanted[key], value))
                 except Damaged as error:
-                    self.tell(f"{self.name}: a row of its index is refused: {error.message}")
+                    self.tell_wrong(error, f"a row of its index is refused: {error.message}")
         return {item: rows for item, rows in found.items() if rows}
 
     def _rows(self, table: bytes, keys: Iterable[bytes]) -> dict[bytes, list[bytes]]:
@@ -395,7 +395,7 @@ class CacheReader:
                 part.frames[frame.offset] = open_rows(frame, data)
                 self._kept += frame.size
             except StoreError as error:
-                self.tell(f"{self.name}: a part of its index can't be used: {error.message} ({part.entry.path})")
+                self.tell_wrong(error, f"a part of its index can't be used: {error.message} ({part.entry.path})")
 
     # Failures.
 
@@ -407,12 +407,16 @@ class CacheReader:
         if isinstance(error, CacheDown | CacheDenied):
             self._down = error
             raise error
-        self.tell(f"{error.message}; passed over")
+        self.tell(f"[{error.code}] {error.message}; passed over")
 
     def tell_failure(self, error: CacheError) -> None:
         """Warn that the cache is given up, once, whoever finds out first."""
         found = f": {error.found}" if error.found else ""
         self.tell(f"[{error.code}] {error.message}{found}; going on without {self.name}")
+
+    def tell_wrong(self, error: StoreError, what: str) -> None:
+        """Warn of it with the error's code."""
+        self.tell(f"[{error.code}] {self.name}: {what}")
 
     def tell(self, text: str) -> None:
         """Warn of something that is wrong with the cache, once."""

@@ -54,6 +54,8 @@ from kiln.store.provenance import dsse
 
 GRACE = 24 * 3600
 """Seconds that readers and uploaders have to finish."""
+MAX_LISTED = 5_000_000
+"""Files below one folder of a cache; a place that lists more is no cache, or lies."""
 _ROUNDS = 4
 _FRAMES_AT_ONCE = 64
 
@@ -220,10 +222,24 @@ def sweep(backend: Backend, *, grace: int = GRACE, dry_run: bool = False) -> Swe
     )
 
 
+def listed(backend: Backend, prefix: str) -> Iterator[Entry]:
+    """The files of a cache, as long as there is an end to them. Raises Uncollectable."""
+    for number, entry in enumerate(backend.listing(prefix)):
+        if number >= MAX_LISTED:
+            raise Uncollectable(
+                f"the cache {backend.name} lists files without an end",
+                cache=backend.name,
+                path=prefix,
+                found=f"more than {MAX_LISTED} below {prefix}",
+                help="look at what lies there: a cache is one folder or bucket with nothing else in it",
+            )
+        yield entry
+
+
 def read_heads(backend: Backend) -> dict[str, Head]:
     """Every head, whoever signed it: what one names may be wanted, whoever trusts it. Raises Uncollectable."""
     found: dict[str, Head] = {}
-    for entry in backend.listing("heads/"):
+    for entry in listed(backend, "heads/"):
         try:
             data = backend.get(entry.path, limit=MAX_HEAD)
             found[entry.path] = decode_head(dsse.parse(data).payload)
@@ -328,7 +344,7 @@ def _read_records(
 def _judged(backend: Backend, alive: set[str], before: float) -> Swept:
     swept = Swept()
     for prefix in ("c/", "p/", "x/"):
-        for entry in backend.listing(prefix):
+        for entry in listed(backend, prefix):
             if entry.path in alive:
                 swept.alive += 1
                 swept.alive_size += entry.size

@@ -9,7 +9,7 @@ from cache_samples import identity
 from taking_graphs import NOW, OUT, Graph, Tree, User, Users, objects
 
 from kiln.interpreter.derivation import BuildStep, resolve, resolved_digest
-from kiln.store.cache.backend import Backend
+from kiln.store.cache.backend import Backend, open_backend
 from kiln.store.cache.push import push
 from kiln.store.cache.rows import ClaimRow
 from kiln.store.cache.selection import Selection
@@ -197,3 +197,60 @@ def test_what_was_taken_needs_no_policy_where_all_was_built_here(users: Users) -
         raise AssertionError("the policy is asked for")
 
     assert take_all([DrvOutput(drv, OUT)], Ledger(alice.store, asked)) is not None
+
+
+def both(users: Users, place: str) -> tuple[Graph, DrvDigest, User, User, list[Backend]]:
+    """Two builders who made the same, each with a cache of his own."""
+    graph = Graph()
+    drv = graph.add("a")
+    one, two = users.add(b"1"), users.add(b"2")
+    caches = [open_backend(f"{place}/{name}", name=name) for name in ("first", "second")]
+    for builder, cache in zip((one, two), caches, strict=True):
+        builder.realise(graph, drv)
+        builder.push(cache)
+    return graph, drv, one, two, caches
+
+
+def test_a_key_counts_in_its_own_cache_alone(users: Users, place: str) -> None:
+    graph, drv, one, _, caches = both(users, place)
+    elsewhere = trusted(one, "one", caches=frozenset({"second"}))
+    bob = users.add(b"b", trusts=[elsewhere], caches=caches)
+    bob.realise(graph, drv)
+    assert bob.built == ["a"] and not bob.cached
+    assert any("[K0602]" in text and "first" in text for text in bob.warnings), bob.warnings
+    carol = users.add(b"c", trusts=[trusted(one, "one", caches=frozenset({"first"}))], caches=caches, failing=True)
+    carol.realise(graph, drv)
+    assert carol.cached == {"a": "first"}
+
+
+def test_one_key_in_two_caches_is_one_of_two(users: Users, place: str) -> None:
+    graph, drv, one, two, caches = both(users, place)
+    one.push(caches[1])
+    bob = users.add(b"b", trusts=[trusted(one, "one")], threshold=2, caches=caches)
+    bob.realise(graph, drv)
+    assert bob.built == ["a"] and any("[K0661]" in text and "first" in text for text in bob.warnings), bob.warnings
+    same = [trusted(one, "one", operator="us"), trusted(two, "two", operator="us")]
+    carol = users.add(b"c", trusts=same, threshold=2, caches=caches)
+    carol.realise(graph, drv)
+    assert carol.built == ["a"] and any("[K0661]" in text for text in carol.warnings), "one operator is one"
+
+
+@pytest.mark.parametrize("good", [1, 2])
+def test_a_mixed_set_counts_as_far_as_it_is_good(users: Users, place: str, good: int) -> None:
+    """A revoked key's word, a stranger's, and one or two that count: the threshold is two."""
+    graph, drv, one, two, caches = both(users, place)
+    gone, stranger = users.add(b"3"), users.add(b"4")
+    for builder in (gone, stranger):
+        builder.realise(graph, drv)
+        builder.push(caches[0])
+    keys = [trusted(gone, "gone", revoked="2026-01-01"), trusted(one, "one"), trusted(two, "two")]
+    bob = users.add(b"b", trusts=keys[: 1 + good], threshold=2, caches=caches)
+    bob.realise(graph, drv)
+    if good == 2:
+        assert bob.cached and not bob.built
+        assert {row.witness.keyid for row in bob.store.claims_for(resolved_of(graph, drv))} == {
+            one.key.public_key.keyid,
+            two.key.public_key.keyid,
+        }
+    else:
+        assert bob.built == ["a"] and any("[K0661]" in text for text in bob.warnings), bob.warnings
