@@ -89,6 +89,8 @@ def collect(layout: Layout, index: Environment, memo: Memo, policy: Policy) -> C
     """Take out what nobody holds. The caller holds `collector_lock`, and has a folder under .tmp, which lets
     recovery know if he dies. Raises StoreLocked, NoSpace, StoreError.
     """
+    if not policy.dry_run and index.view(lambda txn: txn.first_at(tables.TRASH, b"")) is not None:
+        settle_notes(layout, index)  # Of one that failed and lived on.
     with no_cycles():
         snapshot = index.view(Snapshot.of)
     reach = Reach(snapshot)
