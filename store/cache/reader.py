@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from kiln.store.cache.backend import Backend, Request
 from kiln.store.cache.believed import Believed
@@ -43,7 +43,8 @@ from kiln.store.cache.rows import (
     decode_resolutions,
     decode_target,
 )
-from kiln.store.cache.segment import SegmentFrame, SegmentIndex, decode_index, open_rows, read_segment
+from kiln.store.cache.segment import open_rows
+from kiln.store.cache.tables import Table, both, lacking, open_table, opening
 from kiln.store.digest import Digest, DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest, blob_digest
 from kiln.store.errors import Damaged, StoreError
 from kiln.store.provenance.dsse import MAX_ENVELOPE
@@ -67,15 +68,6 @@ V = TypeVar("V")
 K = TypeVar("K")
 
 
-class _Table(NamedTuple):
-    """A segment that is in force: its index, and the frames of it that have come."""
-
-    entry: SegmentEntry
-    footer: SegmentIndex
-    frames: dict[int, dict[bytes, bytes]]
-    """The rows of a frame by its offset."""
-
-
 class CacheReader:
     """One cache. Its methods may be called from any thread; each raises CacheDown, CacheDenied, CacheLied."""
 
@@ -89,7 +81,7 @@ class CacheReader:
         self._believed = believed
         self._warn = warn
         self._guard = threading.RLock()
-        self._tables: list[_Table] | None = None  # guarded by _guard, as what it holds
+        self._tables: list[Table] | None = None  # guarded by _guard, as what it holds
         self._rounds: dict[bytes, int] = {}
         self._kept = 0
         self._records: dict[ObjectId, bytes | ObjectRecord] = {}
@@ -324,11 +316,11 @@ class CacheReader:
             self.tell_wrong(error, f"the head of {key.short} is refused: {error.message}")
         return None
 
-    def _open_segments(self, heads: Iterable[Head]) -> list[_Table]:
+    def _open_segments(self, heads: Iterable[Head]) -> list[Table]:
         entries = list(dict.fromkeys(entry for head in heads for entry in head.segments))
         limit = _WHOLE_INDEX if sum(entry.size for entry in entries) <= _WHOLE_INDEX else _WHOLE_SEGMENT
-        requests = {_opening(entry, limit): entry for entry in entries}
-        tables: dict[SegmentEntry, _Table] = {}
+        requests = {opening(entry, limit): entry for entry in entries}
+        tables: dict[SegmentEntry, Table] = {}
         for request, answer in self.backend.get_many(requests):
             entry = requests[request]
             if isinstance(answer, CacheDown | CacheDenied):
@@ -336,7 +328,7 @@ class CacheReader:
             try:
                 if isinstance(answer, CacheError):
                     raise answer
-                tables[entry] = _open_table(entry, answer, whole=request.offset is None)
+                tables[entry] = open_table(entry, answer, whole=request.offset is None)
             except StoreError as error:
                 self.tell_wrong(error, f"a part of its index can't be used: {error.message} ({entry.path})")
         return [tables[entry] for entry in entries if entry in tables]
@@ -367,7 +359,7 @@ class CacheReader:
             for part in self._tables:
                 for frame in part.footer.frames_of(wanted):
                     rows = part.frames.get(frame.offset, {})
-                    for key in _both(wanted, rows):
+                    for key in both(wanted, rows):
                         found.setdefault(key, []).append(rows[key])
             return found
 
@@ -378,13 +370,13 @@ class CacheReader:
             for part in self._tables:
                 part.frames.clear()
             self._kept = 0
-        missing = [(part, frame) for part in self._tables for frame in _lacking(part, part.footer.frames_of(keys))]
+        missing = [(part, frame) for part in self._tables for frame in lacking(part, part.footer.frames_of(keys))]
         if not missing:
             return
         self._rounds[table] = self._rounds.get(table, 0) + 1
         if self._rounds[table] >= _ROUNDS:
             whole = [
-                (part, frame) for part in self._tables for frame in _lacking(part, part.footer.frames_of_table(table))
+                (part, frame) for part in self._tables for frame in lacking(part, part.footer.frames_of_table(table))
             ]
             if sum(frame.stored for _, frame in whole) <= _WHOLE_TABLE:
                 missing = whole
@@ -423,36 +415,6 @@ class CacheReader:
         if text not in self._told:
             self._told.add(text)
             self._warn(text)
-
-
-def _opening(entry: SegmentEntry, limit: int) -> Request:
-    if entry.size <= limit:
-        return Request(entry.path, None, entry.size)
-    return Request(entry.path, entry.footer_offset, entry.footer_size)
-
-
-def _open_table(entry: SegmentEntry, data: bytes, *, whole: bool) -> _Table:
-    """Raises Damaged."""
-    if whole:
-        index, rows = read_segment(entry.digest, data)
-        part = _Table(entry, index, {})
-        names = iter(rows.items())
-        for frame in index.frames:
-            part.frames[frame.offset] = dict(next(names) for _ in range(frame.rows))
-        return part
-    if blob_digest(data) != entry.footer_digest:
-        raise Damaged("the end of a segment is not what its head names")
-    return _Table(entry, decode_index(data), {})
-
-
-def _lacking(part: _Table, frames: Iterable[SegmentFrame]) -> list[SegmentFrame]:
-    return [frame for frame in frames if frame.offset not in part.frames]
-
-
-def _both(wanted: set[bytes], rows: Mapping[bytes, bytes]) -> list[bytes]:
-    if len(wanted) < len(rows):
-        return [key for key in wanted if key in rows]
-    return [key for key in rows if key in wanted]
 
 
 def _plain(decode: Callable[[bytes], V]) -> Callable[[Digest, bytes], V]:
