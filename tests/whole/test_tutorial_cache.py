@@ -56,7 +56,7 @@ def blocks(page: str) -> Iterator[Block]:
 def commands(block: Block) -> Iterator[Command]:
     machine, text, line, expected = "", "", 0, list[str]()
     for number, content in enumerate(block.text.splitlines(), block.line + 1):
-        prompt = re.match(r"(ci|ada|web)\$ (.*)", content)
+        prompt = re.match(r"(ci|ada|ben|web)\$ (.*)", content)
         if prompt is None:
             expected.append(content)
             continue
@@ -175,14 +175,15 @@ def machines(mirrors: dict[str, str], shell_home: str, bucket: dict[str, str]) -
     (tools / "kiln").chmod(0o755)
     (folder / "share").mkdir()
     homes = {}
-    for name in ("ci", "ada", "web"):
+    for name in ("ci", "ada", "ben", "web"):
         homes[name] = Home(str(folder / name), mirrors)
-    for part in ("store", "config/kiln/keys"):
-        homes["ci"].run(["cp", "-a", f"{shell_home}/{part}", f"{homes['ci'].folder}/{part}"]).expect()
-    key = homes["ci"].kiln("key", "show", "-q").expect().lines[0]
+    for name, part in (("ci", "store"), ("ci", "config/kiln/keys"), ("ben", "store")):
+        homes[name].run(["cp", "-a", f"{shell_home}/{part}", f"{homes[name].folder}/{part}"]).expect()
+    key, other = (homes[name].kiln("key", "show", "-q").expect().lines[0] for name in ("ci", "ben"))
     (folder / "share" / "kiln-cache").mkdir()
     os.symlink(folder / "share" / "kiln-cache", os.path.join(homes["web"].work, "kiln-cache"))
     extra = {"TOOLS": str(tools), "SHARE": str(folder / "share"), "WEB": homes["web"].work, "CI_KEY": key, **bucket}
+    extra["BEN_KEY"] = other
     made = {name: Machine(home, extra) for name, home in homes.items()}
     yield made
     for machine in made.values():
