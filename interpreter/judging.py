@@ -188,4 +188,4 @@ def _name_of(step: Step, output: OutputName) -> str | None:
 
 
 def _scope(step: Step) -> Scope:
-    return scope_of(step.fixed if isinstance(step, FetchStep) else step.derivation)
+    return Scope(scope_of(step.fixed if isinstance(step, FetchStep) else step.derivation))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kiln.interpreter.derivation import (
     Builtin,
@@ -25,16 +25,19 @@ from kiln.interpreter.plan import Known
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.info import ObjectInfo
 from kiln.store.paths import OutputName
-from kiln.store.provenance.admission import ANY_STEP, still_counts, vouches
-from kiln.store.provenance.trust import Policy, Scope
 from kiln.store.records import Claim, Pin, Resolution, Signer, sign_resolution
 from kiln.store.store import Store
 from kiln.store.tables import Witnessed
 
-BUILDS = frozenset({Scope.SANDBOXED, Scope.BUILTIN})
+if TYPE_CHECKING:
+    from kiln.store.provenance.trust import Policy
+
+# Scopes by their names: who takes nothing from others loads nothing of trust.
+BUILDS = frozenset({"sandboxed", "builtin"})
 """What a step may be that was resolved. A fetch is not: its one digest serves for both."""
-FETCHES = frozenset({Scope.FETCH})
-RESOLUTIONS = frozenset({Scope.RESOLVE})
+FETCHES = frozenset({"fetch"})
+ANY_STEP = BUILDS | FETCHES
+RESOLUTIONS = frozenset({"resolve"})
 
 
 class Realised(NamedTuple):
@@ -85,7 +88,7 @@ class Ledger:
         """Whether claims give more than one object for some output, so that two of them could meet."""
         return bool(self._store.contests())
 
-    def realised(self, resolved: ResolvedDigest, scopes: frozenset[Scope] = ANY_STEP) -> dict[OutputName, Realised]:
+    def realised(self, resolved: ResolvedDigest, scopes: frozenset[str] = ANY_STEP) -> dict[OutputName, Realised]:
         """The outputs of a resolved derivation that are there, and are pinned: those of one build, of several.
 
         `scopes` are what a key must be trusted for, to speak of it: one of them, if more is not known.
@@ -114,7 +117,7 @@ class Ledger:
         return realised
 
     def _counting(
-        self, found: Mapping[ResolvedDigest, list[Witnessed]], scopes: Mapping[ResolvedDigest, frozenset[Scope]]
+        self, found: Mapping[ResolvedDigest, list[Witnessed]], scopes: Mapping[ResolvedDigest, frozenset[str]]
     ) -> dict[ResolvedDigest, list[Witnessed]]:
         """Those of the rows that still count: what was built here, and what the policy admits today."""
         return {
@@ -124,7 +127,7 @@ class Ledger:
 
     def _holds(self, signers: Collection[str], rows: Iterable[Witnessed]) -> bool:
         """Whether a resolution still counts; one that leads to what was built here decides nothing."""
-        return not signers or _all_built(rows) or still_counts(self._policy(), signers, RESOLUTIONS)
+        return not signers or _all_built(rows) or _enough(self._policy(), signers, RESOLUTIONS)
 
     def evidence(self, item: DrvOutput, made: ObjectId) -> EnvelopeDigest | None:
         """The envelope about an object as an output of a derivation: of several, one that counts today."""
@@ -161,11 +164,25 @@ class Ledger:
         return present[0] if present else (found[0] if found else None)
 
 
-def scope_of(recipe: Derivation | Fixed) -> Scope:
-    """What a key must be trusted for, to speak of such a step."""
+def scope_of(recipe: Derivation | Fixed) -> str:
+    """What a key must be trusted for, to speak of such a step: the name of a scope."""
     if isinstance(recipe, Fixed):
-        return Scope.FETCH
-    return Scope.BUILTIN if isinstance(recipe.builder, Builtin) else Scope.SANDBOXED
+        return "fetch"
+    return "builtin" if isinstance(recipe.builder, Builtin) else "sandboxed"
+
+
+def _enough(policy: Policy, keyids: Iterable[str], scopes: frozenset[str]) -> bool:
+    from kiln.store.provenance.admission import still_counts
+    from kiln.store.provenance.trust import Scope
+
+    return still_counts(policy, keyids, frozenset(map(Scope, scopes)))
+
+
+def _vouches(policy: Policy, keyid: str, scopes: frozenset[str]) -> bool:
+    from kiln.store.provenance.admission import vouches
+    from kiln.store.provenance.trust import Scope
+
+    return vouches(policy, keyid, frozenset(map(Scope, scopes)))
 
 
 def sign_pins(
@@ -188,16 +205,16 @@ def _all_built(rows: Iterable[Witnessed]) -> bool:
     return all(row.origin == "built" for row in rows)
 
 
-def _admitted(policy: Policy, rows: Iterable[Witnessed], scopes: frozenset[Scope]) -> list[Witnessed]:
+def _admitted(policy: Policy, rows: Iterable[Witnessed], scopes: frozenset[str]) -> list[Witnessed]:
     """What was built here, and the witnesses that count of each claim that has enough of them."""
     signers: dict[Claim, list[str]] = {}
     for row in rows:
         signers.setdefault(row.claim, []).append(row.witness.keyid)
-    good = {claim for claim, keyids in signers.items() if still_counts(policy, keyids, scopes)}
+    good = {claim for claim, keyids in signers.items() if _enough(policy, keyids, scopes)}
     return [
         row
         for row in rows
-        if row.origin == "built" or (row.claim in good and vouches(policy, row.witness.keyid, scopes))
+        if row.origin == "built" or (row.claim in good and _vouches(policy, row.witness.keyid, scopes))
     ]
 
 

@@ -119,7 +119,7 @@ def test_an_update_keeps_the_order_of_segments():
     smaller = Update((merged,), (a, b)).apply(grown, "team", NOW, 10)
     assert smaller.segments == (new, merged, c)
     assert smaller.retired == (head.Retired(a, NOW), head.Retired(b, NOW))
-    with pytest.raises(StoreError, match="merged"):
+    with pytest.raises(StoreError, match="changed the same tables"):
         Update((merged,), (a, b)).apply(smaller, "team", NOW, 10)
     later = Update((a,)).apply(smaller, "team", NOW + head.RETIRED_FOR + 1, 10)
     assert later.segments == (a, new, merged, c) and later.retired == ()
