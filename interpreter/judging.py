@@ -23,7 +23,7 @@ from kiln.interpreter.derivation import (
     resolved_digest,
 )
 from kiln.interpreter.ledger import scope_of
-from kiln.store.cache.several import Caches
+from kiln.store.cache.several import Caches, Claims
 from kiln.store.digest import DrvDigest, EnvelopeDigest, ObjectId, ResolvedDigest
 from kiln.store.paths import OutputName, check_name
 from kiln.store.provenance.admission import Admission, Offer, Refusal, admits, admits_resolution
@@ -73,7 +73,10 @@ class Judge:
         """For each derivation what it comes down to, by resolutions that hold."""
         wanted = list(drvs)
         found: dict[DrvDigest, list[Resolved]] = {}
-        offered = self._caches.resolutions(drv for drv in wanted if isinstance(self._graph[drv], BuildStep))
+        asked = [drv for drv in wanted if isinstance(self._graph[drv], BuildStep)]
+        offered = self._caches.resolutions(
+            asked, lambda some: all(self._holds(drv, some.get(drv, ())) for drv in asked)
+        )
         for drv in wanted:
             step = self._graph[drv]
             if isinstance(step, FetchStep):
@@ -83,11 +86,35 @@ class Judge:
                 found[drv] = [way for way in ways if way is not None]
         return found
 
+    def _holds(self, drv: DrvDigest, offers: Collection[Offer[Resolution]]) -> bool:
+        """Whether some resolution is admitted already; nothing is said of those that are not."""
+        step, policy = self._graph[drv], self._caches.believed.policy
+        assert isinstance(step, BuildStep)
+        for group in _grouped(offers):
+            pins = _pins_of(group[0].record)
+            if not _fit(step, pins) or resolved_digest(resolve(step.derivation, pins)) != group[0].record.resolved:
+                continue
+            if isinstance(admits_resolution(policy, group), Admission):
+                return True
+        return False
+
+    def _are_whole(self, wanted: Mapping[ResolvedDigest, Step], claims: Claims) -> bool:
+        """Whether every output of every one of these has a claim that is admitted already."""
+        policy = self._caches.believed.policy
+        for resolved, step in wanted.items():
+            admitted = {
+                claim.output
+                for claim, offers in claims.get(resolved, {}).items()
+                if isinstance(admits(policy, claim, offers, scope=_scope(step)), Admission)
+            }
+            if not _outputs_of(step) <= admitted:
+                return False
+        return True
+
     def _way(self, step: BuildStep, offers: Sequence[Offer[Resolution]]) -> Resolved | None:
         said = offers[0].record
-        pins = {DrvOutput(pin.drv, pin.output): SourceObject(pin.object, pin.name) for pin in said.pins}
-        wanted = {item for item in step.derivation.inputs if isinstance(item, DrvOutput)}
-        if pins.keys() != wanted or resolved_digest(resolve(step.derivation, pins)) != said.resolved:
+        pins = _pins_of(said)
+        if not _fit(step, pins) or resolved_digest(resolve(step.derivation, pins)) != said.resolved:
             self._refuse(
                 f"{_places(offers)} a resolution of {step.derivation.name} that is another derivation's "
                 f"(K0677); it is not taken",
@@ -108,7 +135,7 @@ class Judge:
         Outputs of two builds are never put together: one may refer to the other as its own build made it.
         """
         found: dict[ResolvedDigest, list[dict[OutputName, Realisation]]] = {}
-        for resolved, claims in self._caches.claims(wanted).items():
+        for resolved, claims in self._caches.claims(wanted, lambda some: self._are_whole(wanted, some)).items():
             step = wanted[resolved]
             builds: dict[EnvelopeDigest, dict[OutputName, Realisation]] = {}
             for claim, offers in claims.items():
@@ -128,7 +155,8 @@ class Judge:
         that is trusted for any. Of what is not admitted nothing is said: it comes along with something that is.
         """
         found: dict[ObjectId, list[Admitted]] = {}
-        for claims in self._caches.claims(resolved).values():
+        wanted = set(resolved)
+        for claims in self._caches.claims(wanted, lambda some: wanted <= some.keys()).values():
             for claim, offers in claims.items():
                 verdict = admits(self._caches.believed.policy, claim, offers)
                 if isinstance(verdict, Admission):
@@ -171,6 +199,19 @@ def _grouped(offers: Collection[Offer[Resolution]]) -> list[list[Offer[Resolutio
     for offer in offers:
         groups.setdefault((offer.record.resolved, offer.record.pins), []).append(offer)
     return list(groups.values())
+
+
+def _pins_of(said: Resolution) -> dict[DrvOutput, SourceObject]:
+    return {DrvOutput(pin.drv, pin.output): SourceObject(pin.object, pin.name) for pin in said.pins}
+
+
+def _fit(step: BuildStep, pins: Mapping[DrvOutput, SourceObject]) -> bool:
+    """Whether these are objects for the step's inputs, each and no other."""
+    return pins.keys() == {item for item in step.derivation.inputs if isinstance(item, DrvOutput)}
+
+
+def _outputs_of(step: Step) -> set[OutputName]:
+    return {OutputName("out")} if isinstance(step, FetchStep) else {spec.name for spec in step.derivation.outputs}
 
 
 def _places(offers: Sequence[Offer[Resolution]]) -> str:

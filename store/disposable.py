@@ -23,6 +23,7 @@ STAT = Table(b"c", "stat")
 USED = Table(b"d", "used")
 NEGATIVE = Table(b"e", "negative")
 CHUNKS = Table(b"f", "chunks")
+HEALTH = Table(b"g", "health")
 _FIRST_MAP = 8 << 20
 _LIMIT = 1.0
 """Seconds to wait for another writer before doing without."""
