@@ -31,6 +31,8 @@ BASE = (
     ("let zero = 0;", "let zero = 1;"),
     ("pub set Kit(n: Int) { a = n + 1; b: Str = \"%{self.a}\"; }",
      "pub set Kit(n: Int) { a = \"x\"; b: Str = self.a; }"),
+    ("pub set More(n: Int) extends Kit(n) { c = self.a + n; }", "pub set More(n: Int) extends Kit(n + 1) { c = n; }",
+     "pub set More(n: Int) extends Kit(n) { c = 1 / (n - 3); d = self.b; }"),
     ("fn helper(x) = [x];", "fn helper(x) = [x, x];", "fn helper(x, y) = x + y;"),
     ("pub let many: List(Int) = helper(1);", "pub let many: List(Int) = helper(2);"),
 )  # fmt: skip
@@ -44,13 +46,18 @@ LIB = (
     ("fn even(n: Int) = n == 0 || odd(n - 1);", "fn even(n) = n == 0 || odd(n - 1);"),
     ("fn odd(n: Int) = n != 0 && even(n - 1);", "fn odd(n) = n != 0 && even(n - 1);"),
     ("let seen = even(10);", "let seen = [even(3)];", "let seen = twice({ w = 1 });"),
-    ("pub let kit: base.Kit = base.Kit(3);", "pub let kit: base.Kit = base.Kit(4);"),
+    ("pub let kit: base.Kit = base.Kit(3);", "pub let kit: base.Kit = base.Kit(4);", "pub let kit: base.Kit = more;"),
+    ("pub let more: base.More = base.More(3) with (self, super) { a = super.a + 1, c = super.c + self.a };",
+     "pub let more: base.More = base.More(3) with (self, super) { c = super.c + 1 };",
+     "pub let more: base.More = base.More(4);"),
 )  # fmt: skip
 APP = (
     ("pub let total: Int = lib.twice({ w = 3 });", "pub let total: Int = lib.twice({ w = 3, h = 1 });",
      "pub let total: Int = lib.twice({ v = 3 });"),
     ("pub let moved: Int = lib.move(fn(p) => p.x);", "pub let moved: Int = lib.move(fn(p) => 1 / (p.x - 1));"),
     ("let here: lib.Place = { w = 1 };", "let here = lib.boxed.at.x;"),
+    ("let both = [lib.more.c, lib.more.a];",
+     "let both = (lib.more with (self, super) { a = 2, b = \"%{self.a}%{super.b}\" }).b;", "let both = lib.more.b;"),
     ("let told = lib.kit.b;", "let told = (lib.kit with (self, super) { a = 9 }).b;"),
     ("let kinds = [lib.size(base.Flat), lib.size(base.Round(r = 2))];", "let kinds = lib.size(base.Tall(1));"),
     ("pub let out: Out(File) = fetch_file(\"x\", [\"https://example.org/x\"], \"sha256:" + "0" * 64 + "\");",),

@@ -187,3 +187,26 @@ def test_a_long_chain(tmp_path, monkeypatch):
     assert [last(first) for first in ("1", "1", "0 + 1", "2", "2")] == [
         (5000, 5000), (5000, 0), (5000, 1), (5001, 5000), (5001, 0),
     ]  # fmt: skip
+
+
+def test_a_set_is_one_declaration(tmp_path, monkeypatch):
+    """Not by member (ADR 8): an edit of one checks the set, and computes whoever reads of it, but nothing beside."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def again(number, comment=""):
+        members = "".join(f"  m{n} = {number if n == 7 else n};\n" for n in range(20))
+        text = f"{comment}set S() {{\n{members}}}\nlet s = S();\nlet a = s.m1;\nlet b = 5;\nlet all = [a, b];\n"
+        write({ROOT: text})
+        loader = Loader()
+        program = loader.load(ROOT)
+        evaluator = Evaluator(program, Sources())
+        evaluator.value(program.root, "all")
+        evaluator.keep()
+        computed = [let.rpartition("\0")[2] for let in evaluator.computed]
+        return sorted(loader.checked.get(program.root, ())), sorted(computed)
+
+    assert again("1") == (["S", "a", "all", "b", "s"], ["a", "all", "b", "s"])
+    assert again("1") == ([], [])
+    assert again("1", "# a comment\n\n") == ([], [])
+    assert again("2") == (["S"], ["a", "s"])
