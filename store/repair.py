@@ -5,9 +5,10 @@
        put together from its own whole files and the pool's (see `reassemble`), or copied from another store, and
        put in its place by one exchange of names (renameat2(2), RENAME_EXCHANGE), so that nobody sees it missing;
        what lay there goes to quarantine/
-    3  what nobody else has is taken out of the index, with all that refers to it, which is useless without it, and
+    3  what is still wanting is asked of `Elsewhere`, all at once: brought from caches, or made again
+    4  what nobody has is taken out of the index, with all that refers to it, which is useless without it, and
        moved to quarantine/ with its small files: the next realisation makes it again
-    4  what is in quarantine/ is looked at again, references first: what is whole and has its references back returns
+    5  what is in quarantine/ is looked at again, references first: what is whole and has its references back returns
 
 Nothing in quarantine/ is ever used. What lies there whole, or is in the store again, goes; the rest stays to be
 looked at until it is a month old, and the last of it longer.
@@ -19,7 +20,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kiln.store import tables
 from kiln.store.add import make_meta
@@ -61,25 +62,65 @@ class Repaired(NamedTuple):
     returned: tuple[ObjectInfo, ...]
 
 
-def repair(layout: Layout, index: Environment, session: Session, others: Sequence[StoreReader]) -> Repaired:
+class Elsewhere(Protocol):
+    """Where whole objects may come from that no store of this machine has. Each is asked once."""
+
+    def bring(self, wanting: Sequence[ObjectInfo]) -> Iterable[Staged]:
+        """Those that a cache has. Nothing of them is believed: what is not the object is passed over."""
+        ...
+
+    def remake(self, wanting: Sequence[ObjectInfo]) -> Iterable[StoreReader]:
+        """Stores in which what could be made again lies now."""
+        ...
+
+
+def repair(
+    layout: Layout,
+    index: Environment,
+    session: Session,
+    others: Sequence[StoreReader],
+    elsewhere: Elsewhere | None = None,
+) -> Repaired:
     """The caller holds the collector's lock. Raises StoreLocked, NoSpace, StoreError."""
     snapshot = index.view(Snapshot.of)
     infos = list(snapshot.infos.values())
     damaged = [info for info in infos if verify_object(layout, info)]
-    mended, lost = [], []
-    for info in damaged:
-        if _heal(layout, session, info):
-            mended.append(info)
-            continue
-        staged = _reassemble(layout, session, info) or _borrow(session, info.id, others)
-        if staged is not None:
-            _mend(layout, session, staged)
-            mended.append(info)
-        else:
-            lost.append(info)
+    lost = [info for info in damaged if not _mended_here(layout, session, info, others)]
+    if lost and elsewhere is not None:
+        lost = _mended_elsewhere(layout, session, lost, elsewhere)
+    mended = [info for info in damaged if info not in lost]
     useless = _take_out(layout, index, snapshot, lost)
     returned = _return(layout, index, session)
     return Repaired(len(infos), tuple(mended), tuple(lost), tuple(useless), tuple(returned))
+
+
+def _mended_here(layout: Layout, session: Session, info: ObjectInfo, others: Sequence[StoreReader]) -> bool:
+    """By what this machine has."""
+    if _heal(layout, session, info):
+        return True
+    staged = _reassemble(layout, session, info) or _borrow(session, info.id, others)
+    if staged is not None:
+        _mend(layout, session, staged)
+    return staged is not None
+
+
+def _mended_elsewhere(
+    layout: Layout, session: Session, lost: Sequence[ObjectInfo], elsewhere: Elsewhere
+) -> list[ObjectInfo]:
+    """What is lost all the same."""
+    wanting = {info.id: info for info in lost}
+    for staged in elsewhere.bring(lost):
+        if wanting.get(staged.meta.info.id) == staged.meta.info:
+            del wanting[staged.meta.info.id]
+            _mend(layout, session, staged)
+    if wanting:
+        others = list(elsewhere.remake(list(wanting.values())))
+        for info in list(wanting.values()):
+            staged_again = _borrow(session, info.id, others)
+            if staged_again is not None:
+                del wanting[info.id]
+                _mend(layout, session, staged_again)
+    return list(wanting.values())
 
 
 def _heal(layout: Layout, session: Session, info: ObjectInfo) -> bool:

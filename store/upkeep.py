@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kiln.store.reader import StoreReader
     from kiln.store.rebuild import Rebuilt
     from kiln.store.recovery import Recovered
-    from kiln.store.repair import Repaired
+    from kiln.store.repair import Elsewhere, Repaired
     from kiln.store.roots import Root
     from kiln.store.usage import Usage
     from kiln.store.verify import Problem
@@ -141,8 +141,8 @@ class Upkeep(Lookup):
         with disk_errors("collecting"), collector_lock(self.layout):
             return collect(self.layout, self._index, self.memo(), policy)
 
-    def repair(self, others: Sequence[StoreReader] = ()) -> Repaired:
-        """Make damaged objects whole from other stores, or take them out (see `repair`).
+    def repair(self, others: Sequence[StoreReader] = (), elsewhere: Elsewhere | None = None) -> Repaired:
+        """Make damaged objects whole from other stores or elsewhere, or take them out (see `repair`).
 
         Raises StoreLocked, NoSpace, StoreError.
         """
@@ -153,7 +153,7 @@ class Upkeep(Lookup):
         self._make_room()
         session = self._writing()
         with disk_errors("repairing the store"), collector_lock(self.layout):
-            return repair(self.layout, self._index, session, others)
+            return repair(self.layout, self._index, session, others, elsewhere)
 
     def _make_room(self) -> None:
         """Where the disk is full, free what can be freed without writing anything."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -20,6 +18,7 @@ from kiln.console import Console, Stop, escape
 from kiln.context import Context, make_store
 from kiln.exits import Exit
 from kiln.interpreter.reproduce import Replayed, Reproduction, reproduce
+from kiln.scratch import scratch_store
 from kiln.store.errors import StoreError
 from kiln.store.provenance.closure import Closure, read_closure, write_closure
 from kiln.store.provenance.keys import PublicKey
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     policy = context.policy() if args.key is None else _policy_of(args.key)
     closure = _closure(args.target, policy, context)
     with ExitStack() as stack:
-        into = args.into or _scratch(stack)
+        into = args.into or scratch_store(stack)
         if os.path.isdir(into) and os.listdir(into):
             raise Stop("K0904", f"{into} is not empty", expected="a place for a fresh store")
         store = stack.enter_context(make_store(into))
@@ -89,22 +88,6 @@ def _closure(target: str, policy: Policy, context: Context) -> Closure:
     if named.envelope is None:
         raise Stop("K0903", f"{target} is a source of your own: there is nothing to reproduce")
     return read_closure(io.BytesIO(b"".join(write_closure(named.envelope, store.envelope))), policy)
-
-
-def _scratch(stack: ExitStack) -> str:
-    folder = tempfile.mkdtemp(prefix="kiln-reproduce-")
-    os.chmod(folder, 0o755)
-    stack.callback(_remove, folder)
-    return os.path.join(folder, "store")
-
-
-def _remove(folder: str) -> None:
-    for path, folders, _ in os.walk(folder):
-        for name in folders:
-            place = os.path.join(path, name)
-            if not os.path.islink(place):
-                os.chmod(place, 0o700)
-    shutil.rmtree(folder)
 
 
 def _lenders(args: argparse.Namespace, context: Context) -> Sequence[Store]:

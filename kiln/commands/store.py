@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kiln.commands import storeroots, storeuse
+from kiln.commands import storerepair, storeroots, storeuse
 from kiln.commands.sizes import count, days, size
 from kiln.context import Context
 from kiln.exits import Exit
@@ -21,10 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--quick", action="store_true", help="the records alone, not the objects' bytes")
     actions.add_parser("ls", help="every object: its path, its size in bytes")
     actions.add_parser("rebuild-index", help="make the index again from the small files beside the objects")
-    repair = actions.add_parser("repair", help="make damaged objects whole from other stores, or take them out")
-    repair.add_argument(
-        "--from", dest="sources", action="append", default=[], metavar="STORE", help="a store to take them from"
-    )
+    storerepair.arguments(actions.add_parser("repair", help="make damaged objects whole again, or take them out"))
     gc = actions.add_parser("gc", help="remove what nobody holds; builds go on meanwhile")
     gc.add_argument("--max-freed", type=size, metavar="SIZE", help="stop when that much is free: 500M, 20G")
     gc.add_argument("--older-than", type=days, metavar="DAYS", help="only what nobody wanted for so many days")
@@ -43,7 +40,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         "ls": _list,
         "rebuild-index": _rebuild,
         "gc": _collect,
-        "repair": _repair,
+        "repair": storerepair.run,
         "du": storeuse.run,
         "root": storeroots.run,
     }
@@ -76,28 +73,6 @@ def _rebuild(args: argparse.Namespace, context: Context) -> int:
     context.console.say(f"the index was made again: {rebuilt}")
     context.console.document("store-rebuild-index", {"rebuilt": str(rebuilt)})
     return Exit.OK
-
-
-def _repair(args: argparse.Namespace, context: Context) -> int:
-    from kiln.store.store import Store
-
-    repaired = context.store().repair([Store.open_readonly(place) for place in args.sources])
-    groups = {
-        "mended": repaired.mended,
-        "lost": repaired.lost,
-        "useless": repaired.useless,
-        "returned": repaired.returned,
-    }
-    for word, infos in groups.items():
-        for info in infos:
-            context.console.result(f"{word:<9}{info.path}")
-    counts = ", ".join(f"{len(infos)} {word}" for word, infos in groups.items())
-    context.console.say(f"{repaired.checked} objects: {counts}")
-    if repaired.lost:
-        context.console.say("what was lost is in quarantine; kiln realise makes it again")
-    rows = {word: [str(info.path) for info in infos] for word, infos in groups.items()}
-    context.console.document("store-repair", {"checked": repaired.checked, **rows})
-    return Exit.HASH if repaired.lost else Exit.OK
 
 
 def _collect(args: argparse.Namespace, context: Context) -> int:
