@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kiln.store.cache.believed import Believed
 from kiln.store.cache.reader import CacheReader
 from kiln.store.cache.seen import Memory
-from kiln.store.cache.settings import Setting, Settings, check_address, name_of, open_setting
+from kiln.store.cache.settings import Setting, Settings, check_address, name_of, open_setting, plain_address
 from kiln.store.cache.several import Caches
 from kiln.store.provenance.trust import Policy
 from kiln.store.store import Store
@@ -17,6 +17,7 @@ def chosen(settings: Settings, only: str | None) -> tuple[Setting, ...]:
     """The caches of the settings; with `only`, the one of that name, or at that address. Raises BadCacheAddress."""
     if only is None:
         return settings.caches
+    only = plain_address(only)
     found = settings.find(only)
     if found is None:
         check_address(only, "--from")

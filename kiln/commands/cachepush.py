@@ -161,7 +161,7 @@ def settings_of(context: Context) -> Settings:
 
 def find_cache(context: Context, named: str | None, *, pushing: bool = False) -> Setting:
     """The cache that is named, by name or address; without one, the one that is pushed to, or the only one."""
-    from kiln.store.cache.settings import Setting, check_address, name_of
+    from kiln.store.cache.settings import Setting, check_address, name_of, plain_address
 
     settings = settings_of(context)
     if named is None:
@@ -171,6 +171,7 @@ def find_cache(context: Context, named: str | None, *, pushing: bool = False) ->
             return candidates[0]
         found = ", ".join(item.name for item in candidates) or "none"
         raise Stop("K0905", "which cache?", expected="--to NAME or --to ADDRESS", found=escape(found))
+    named = plain_address(named)
     known = settings.find(named)
     if known is not None:
         return known

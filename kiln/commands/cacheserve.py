@@ -1,15 +1,13 @@
 """`kiln cache serve [FOLDER]` and `kiln cache token NAME`: a cache over HTTP, and who may upload to it.
 
 Without a folder the user's own store is served: what is built is pushed into the store's folder `served` by another
-process, which holds the key; the one that answers requests has none, and never signs.
+process, which signs; the one that answers requests never opens a key (both are the same user's).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from kiln.serve.app import Serving
 
 _ADDRESS = "127.0.0.1:8417"
-_PATIENCE = 10.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +35,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust", metavar="FILE", help="whose signatures uploads need (the user's trusted keys)")
     parser.add_argument("--max-file", type=int, metavar="BYTES", help="the largest file that an upload may hold")
     parser.add_argument("--max-upload", type=int, metavar="BYTES", help="the largest upload")
+    parser.add_argument(
+        "--max-waiting", type=int, metavar="BYTES", help="the most of one token that no head names yet"
+    )
     parser.add_argument("--max-connections", type=int, metavar="N", help="connections at once")
+    parser.add_argument(
+        "--max-per-client", type=int, metavar="N", help="of them from one address (64, and any from this machine)"
+    )
 
 
 def token_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         listening = open_socket(Address.parse(args.listen))
     except BadAddress as error:
         raise Stop("K0680", escape(str(error)), help="choose another with --listen HOST:PORT") from None
-    with listening, _publisher(args, context, serving.folder):
+    with listening, _publishing(args, context, serving):
 
         def started() -> None:
             context.console.result(shown(listening))
@@ -90,7 +93,10 @@ def _serving(args: argparse.Namespace, context: Context) -> Serving:
     limits = Limits(
         file=args.max_file or usual.file,
         session=args.max_upload or usual.session,
+        token=args.max_waiting or usual.token,
         connections=args.max_connections or usual.connections,
+        per_client=args.max_per_client or usual.per_client,
+        local_too=args.max_per_client is not None,
     )
     trust = args.trust or context.trust_file()
 
@@ -118,22 +124,25 @@ def _own_folder(context: Context) -> str:
 
 
 @contextmanager
-def _publisher(args: argparse.Namespace, context: Context, folder: str) -> Iterator[None]:
-    """While the own store is served, the process that pushes what is built into the folder."""
+def _publishing(args: argparse.Namespace, context: Context, serving: Serving) -> Iterator[None]:
+    """While the own store is served, what is built goes into the folder."""
     if args.folder:
         yield
         return
-    words = [sys.executable, "-m", "kiln", "--store", context.store_root, "cache", "push", "--all", "--watch"]
-    process = subprocess.Popen([*words, "--to", folder], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    from kiln.serve.publisher import Publisher
+
+    def tell(trouble: str) -> None:
+        serving.trouble = trouble
+        if trouble:
+            context.console.warn(trouble)
+
+    words = ["--store", context.store_root, "cache", "push", "--all", "--watch", "--to", serving.folder]
+    publisher = Publisher(words, tell)
+    publisher.start()
     try:
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        publisher.stop()
 
 
 def run_token(args: argparse.Namespace, context: Context) -> int:

@@ -26,6 +26,7 @@ from kiln.store.cache.settings import (
     open_setting,
     parse_line,
     parse_settings,
+    plain_address,
     read_settings,
     with_line,
 )
@@ -84,7 +85,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _setting(args: argparse.Namespace, settings: Settings) -> Setting:
-    url = args.url.rstrip("/") if "://" in args.url else os.path.abspath(os.path.expanduser(args.url))
+    url = plain_address(args.url)
+    url = url if "://" in url else os.path.abspath(os.path.expanduser(url))
     check_address(url, "kiln cache use")
     options = [
         *(["push=after-build"] if args.push else []),

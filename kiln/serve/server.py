@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import uvicorn
 
@@ -33,7 +34,7 @@ class BadAddress(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`HOST:PORT`, `[HOST]:PORT`, or `unix:PATH`."""
+    """`HOST:PORT`, `[HOST]:PORT`, or `unix:PATH`, which may be written as an address of a cache: `unix:///PATH`."""
 
     host: str
     port: int
@@ -43,7 +44,7 @@ class Address:
     def parse(cls, text: str) -> Address:
         """Raises BadAddress."""
         if text.startswith("unix:") and len(text) > len("unix:"):
-            return cls("", 0, text[len("unix:") :])
+            return cls("", 0, text[len("unix:") :].removeprefix("//"))
         host, colon, port = text.rpartition(":")
         if not colon or not port.isdecimal() or int(port) > 65535:
             raise BadAddress(f"expected HOST:PORT or unix:PATH, found {text!r}")
@@ -96,7 +97,7 @@ def _open_unix(path: str) -> socket.socket:
 def shown(listening: socket.socket) -> str:
     """The address as a user of the cache writes it."""
     if listening.family == socket.AF_UNIX:
-        return f"unix:{listening.getsockname()}"
+        return f"unix://{quote(os.path.abspath(listening.getsockname()))}"
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -204,9 +204,9 @@ def open_backend(
 ) -> Backend:
     """The backend for an address; nothing is read yet. Raises BadCacheAddress.
 
-    A path or file:// is a folder; http:// and https:// a web server; memory://NAME lives as long as the process;
-    any other scheme is fsspec's. `token` is for a web server, instead of what the netrc file says of its host;
-    `credentials.token_of` finds the one that the environment has.
+    A path or file:// is a folder; http:// and https:// a web server, unix:///PATH one on a socket of this machine;
+    memory://NAME lives as long as the process; any other scheme is fsspec's. `token` is for a web server, instead of
+    what the netrc file says of its host; `credentials.token_of` finds the one that the environment has.
     """
     found = _SCHEME.match(url)
     match found[1].lower() if found else "":
@@ -218,7 +218,7 @@ def open_backend(
             from kiln.store.cache.memorybackend import MemoryBackend
 
             return MemoryBackend(url, name or url)
-        case "http" | "https":
+        case "http" | "https" | "unix":
             from kiln.store.cache.httpbackend import HttpBackend
 
             return HttpBackend(url, name=name, token=token, limits=limits or Limits())

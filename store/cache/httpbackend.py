@@ -1,5 +1,7 @@
 """A cache on a web server: read by GET with ranges, from any; written to where `kiln cache serve` answers.
 
+It is reached over the network, or by `unix:///path` over a socket of this machine.
+
 The upload protocol is in `backend.py`. All requests of a process run on one event loop (`eventloop.py`), up to 24 at
 once to a server, over connections that stay open. What a server does wrong is judged in `httpanswer.py`, what it
 does slowly or not at all in `httpclient.py`.
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from kiln.store.cache.backend import Answer, Entry, Health, Limits, Request, check_path
 from kiln.store.cache.coalesce import Fetch, coalesce
@@ -45,12 +47,14 @@ class HttpBackend:
     """A `Backend` on a web server."""
 
     def __init__(self, url: str, *, name: str | None, token: str | None, limits: Limits) -> None:
-        self.url = _checked(url)
+        socket = socket_of(url)
+        self.url = url if socket else _checked(url)
         self.name = name or self.url
         self.health = Health()
         self._limits = limits
         credentials = credentials_for(urlsplit(self.url).hostname or "", token)
-        self._client = HttpClient(self.name, self.url + "/", credentials, limits, self.health)
+        base = "http://localhost/" if socket else self.url + "/"
+        self._client = HttpClient(self.name, base, credentials, limits, self.health, socket)
         self._guard = threading.Lock()  # held while something is uploaded: a commit must find nothing on its way
         self._session = os.urandom(16).hex()  # guarded by _guard
         self._uploaded = 0  # bytes that the session got; guarded by _guard
@@ -278,6 +282,17 @@ def _reason(body: bytes) -> str:
         return f"{found['rule']}: {found['message']}"
     except (ValueError, KeyError, TypeError, RecursionError):
         return body.decode("utf-8", "replace")
+
+
+def socket_of(url: str) -> str:
+    """The path of a `unix:` address; empty for another. Raises BadCacheAddress."""
+    if not url.lower().startswith("unix:"):
+        return ""
+    path = unquote(url[len("unix:") :])
+    path = "/" + path.lstrip("/") if path.startswith("/") else ""
+    if len(path) < 2 or "\0" in path:
+        raise BadCacheAddress("not the address of a cache", found=shown(repr(url)), expected="unix:///path/to/socket")
+    return path
 
 
 def _checked(url: str) -> str:

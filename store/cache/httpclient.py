@@ -62,9 +62,11 @@ class _Again(Exception):
 
 
 class HttpClient:
-    """Asks one cache. Everything but the constructor runs on the event loop."""
+    """Asks one cache; with `socket`, over a Unix socket. Everything but the constructor runs on the event loop."""
 
-    def __init__(self, name: str, base: str, credentials: Credentials, limits: Limits, health: Health) -> None:
+    def __init__(
+        self, name: str, base: str, credentials: Credentials, limits: Limits, health: Health, socket: str = ""
+    ) -> None:
         self.name = name
         self._base = base
         self._origin = origin(base)
@@ -73,7 +75,8 @@ class HttpClient:
         self._limits = limits
         self._health = health
         self._session: aiohttp.ClientSession | None = None
-        self._proxy = _proxy_for(base)
+        self._socket = socket
+        self._proxy = None if socket else _proxy_for(base)
         self.ignores_ranges = False
 
     @property
@@ -237,12 +240,7 @@ class HttpClient:
 
             limits = self._limits
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=limits.at_once,
-                    keepalive_timeout=30.0,
-                    ttl_dns_cache=300,
-                    resolver=guarding_resolver(self._origin[1:]),
-                ),
+                connector=self._connector(),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 skip_auto_headers=("Accept",),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -251,6 +249,19 @@ class HttpClient:
                 read_bufsize=1 << 20,
             )
         return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        import aiohttp
+
+        at_once = self._limits.at_once
+        if self._socket:
+            return aiohttp.UnixConnector(self._socket, limit=at_once, keepalive_timeout=30.0)
+        return aiohttp.TCPConnector(
+            limit=at_once,
+            keepalive_timeout=30.0,
+            ttl_dns_cache=300,
+            resolver=guarding_resolver(self._origin[1:]),
+        )
 
     def _switch_to_bearer(self) -> bool:
         """Whether asking again with the password as a token may help."""

@@ -8,7 +8,8 @@ a comment line:
     lab s3://lab-cache/kiln
 
 The name is the user's own; keys are trusted for a cache by it (`cache=` in `trusted-keys`). A name stands once. An
-address is a folder, or a URL without user, password or spaces (a folder's are written %20 after file://).
+address is a folder, or a URL without user, password or spaces (a folder's are written %20 after file://). One of
+`kiln cache serve` on a Unix socket is unix:///path/to/socket.
 
 - `push=after-build`: what is built here is pushed there when a build has ended. A cache without it is read alone.
 - `required`: when it cannot be reached, that is an error, and not a warning.
@@ -139,6 +140,13 @@ def parse_line(words: Sequence[str], place: str) -> Setting:
     raise BadCacheAddress(
         f"{place}: not a cache", expected="name address [options]", found=shown(repr(" ".join(words)))
     )
+
+
+def plain_address(text: str) -> str:
+    """An address that was typed: without slashes at its end, and `unix:/path` as `unix:///path`."""
+    if text.startswith("unix:/") and "://" not in text:
+        return "unix://" + text[len("unix:") :]
+    return text.rstrip("/") if "://" in text else text
 
 
 def check_address(url: str, place: str) -> None:
