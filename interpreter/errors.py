@@ -7,6 +7,7 @@ or from outside is kept raw here and escaped by whoever shows it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class RealiseError(Exception):
@@ -68,6 +69,14 @@ class OutputKindWrong(RealiseError):
     """An output is a file where a tree was declared, or the other way round."""
 
     code = "K0453"
+
+
+class OutputRefused(RealiseError):
+    """Outputs that the store does not take, or has no room for; the code is the store's own."""
+
+    def __init__(self, code: str, message: str, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.code = code
 
 
 class NotReplayable(RealiseError):

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kiln.interpreter.derivation import USUAL_LIMITS, Derivation
-from kiln.interpreter.errors import BuildFailed, LimitReached, OutputKindWrong, OutputMissing
+from kiln.interpreter.errors import BuildFailed, LimitReached, OutputKindWrong, OutputMissing, OutputRefused
 from kiln.interpreter.kept import keep, label_of
 from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.interpreter.sandbox.watch import Exceeded
+from kiln.store.errors import StoreError
 from kiln.store.paths import OutputName
 
 if TYPE_CHECKING:
@@ -74,6 +75,35 @@ def judge(
             found=end, place=making.place, help=failure.help,
         )  # fmt: skip
     raise wrong(failure) if wrong is not None else _not_as_declared(failure, result)
+
+
+def refused(
+    workshop: Workshop, making: Making, drv: Derivation, spec: SandboxSpec, error: StoreError, log: BuildLog
+) -> OutputRefused:
+    """The error for outputs that the store does not take. Their tree is kept, as far as it was read with other modes."""
+    kept = keep(workshop, drv, spec, f"outputs refused: {error.message}")
+    failure = _Failure(making, drv, log, "", kept)
+    changed = ("the modes of what was read of its outputs are the store's already",) if kept else ()
+    return OutputRefused(
+        error.code,
+        f"the outputs of {drv.name} cannot be stored: {error.message}",
+        place=making.place,
+        expected=error.expected,
+        found=error.found,
+        notes=(*failure.notes, *changed),
+        help="; ".join(filter(None, (error.help, failure.help))),
+    )
+
+
+def log_is_full(making: Making, drv: Derivation, error: OSError, path: str) -> OutputRefused:
+    """The error for a build whose log the disk had no room for: it was ended."""
+    return OutputRefused(
+        "K0707",
+        f"the log of {drv.name} cannot be written: {error.strerror}",
+        place=making.place,
+        found=path,
+        help="free some space and run the command again; nothing was lost",
+    )
 
 
 def how_it_ended(result: SandboxResult) -> str:

@@ -5,7 +5,7 @@
         sandbox.json       the sandbox that it ran in, for `kiln debug`
 
     {"schema": "kiln.failed/1", "name": "hello-2.10", "resolved": "8f…", "time": 1795240800, "end": "exit code 2",
-     "sandbox": {…}}       as `sandbox/spec.py` encodes it, which never holds a secret
+     "engine": "own", "sandbox": {…}}     the sandbox as `sandbox/spec.py` encodes it, which never holds a secret
 
 The newest of one derivation takes the place of an older one; of all, the ten newest of the last week stay, and what
 a `kiln debug` is looking at.
@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kiln.interpreter.derivation import Derivation, resolved_digest
+from kiln.interpreter.sandbox.engines import OWN
 from kiln.interpreter.sandbox.errors import BadSpec
 from kiln.interpreter.sandbox.mountpoints import remove_mount_point
 from kiln.interpreter.sandbox.spec import SandboxSpec, decode_spec, encode_spec
@@ -48,6 +49,8 @@ class Kept:
     time: int
     end: str
     spec: SandboxSpec
+    engine: str = OWN
+    """Which engine made the sandbox, and makes it again."""
 
 
 def label_of(drv: Derivation) -> str:
@@ -75,6 +78,7 @@ def keep(workshop: Workshop, drv: Derivation, spec: SandboxSpec, end: str) -> st
         "resolved": resolved_digest(drv).hex(),
         "time": int(time.time()),
         "end": end,
+        "engine": workshop.engine,
         "sandbox": json.loads(encode_spec(moved)),
     }
     with open(os.path.join(folder, _FACTS), "w", encoding="utf-8") as file:
@@ -107,7 +111,8 @@ def read_kept(folder: str) -> Kept | None:
         if facts["schema"] != SCHEMA:
             return None
         spec = decode_spec(json.dumps(facts["sandbox"]).encode())
-        return Kept(folder, str(facts["name"]), str(facts["resolved"]), int(facts["time"]), str(facts["end"]), spec)
+        name, resolved, end = str(facts["name"]), str(facts["resolved"]), str(facts["end"])
+        return Kept(folder, name, resolved, int(facts["time"]), end, spec, str(facts.get("engine", OWN)))
     except (OSError, ValueError, KeyError, TypeError, BadSpec):
         return None
 

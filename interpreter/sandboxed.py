@@ -13,7 +13,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -21,7 +21,7 @@ from blake3 import blake3
 from kiln.interpreter.derivation import Derivation, Program, SourceObject, render, resolved_digest
 from kiln.interpreter.events import LogLine, Warned
 from kiln.interpreter.evidence import Course
-from kiln.interpreter.failing import judge
+from kiln.interpreter.failing import judge, log_is_full, refused
 from kiln.interpreter.kept import drop
 from kiln.interpreter.sandbox.engines import BUBBLEWRAP, make_engine
 from kiln.interpreter.sandbox.logs import LogWriter
@@ -30,6 +30,8 @@ from kiln.interpreter.sandbox.spec import SandboxSpec
 from kiln.interpreter.secrets import PRIVATE, Guard, Redacted, SecretInOutput, SecretValue
 from kiln.interpreter.workshop import Workshop
 from kiln.store.digest import BlobDigest
+from kiln.store.disk import FULL
+from kiln.store.errors import NoSpace, ReferenceCycle, Refused
 from kiln.store.info import ObjectInfo
 from kiln.store.provenance.facts import LogFact, Mode, Usage
 from kiln.store.provenance.statement import Content
@@ -60,10 +62,15 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
     started = time.time()
     try:
         result = run_sandbox(spec, identity, log=said.write, mount_points=workshop.mount_points(), engine=engine)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise log_is_full(making, drv, error, log.path) from error
     finally:
-        if guard is not None:
-            said.close()
-        log.close()
+        with suppress(OSError):
+            if guard is not None:
+                said.close()
+            log.close()
     judge(workshop, making, drv, spec, result, log)
     if guard is not None:
         _check_secrets(making, drv, result, guard, folder)
@@ -78,7 +85,10 @@ def built(workshop: Workshop, making: Making, drv: Derivation) -> Iterator[tuple
         )
         for item in drv.outputs
     ]
-    staged = workshop.store.stage_outputs(outputs, closure)
+    try:
+        staged = workshop.store.stage_outputs(outputs, closure)
+    except (Refused, ReferenceCycle, NoSpace) as error:
+        raise refused(workshop, making, drv, spec, error, log) from error
     for name, collision in staged.collisions:
         workshop.emit(Warned(f"{drv.name}, output {name}: {collision}"))
     mode = Mode.BUBBLEWRAP if workshop.engine == BUBBLEWRAP else Mode.SANDBOXED

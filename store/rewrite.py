@@ -133,6 +133,10 @@ def _read(
         try:
             visitor = Normalise(owner, suspects.feed)
             found = ingest(parent_fd, entry, visitor, watch_name=watch_name)
+        except Refused as error:
+            if not error.message.startswith("output "):
+                error.message = f"in output {output.name}, {error.message}"
+            raise
         finally:
             os.close(parent_fd)
         with TreeAt(output.source) as top:

@@ -18,9 +18,8 @@ from kiln.interpreter.derivation import MOST_PROCESSES, Limits
 from kiln.interpreter.sandbox import wire
 from kiln.interpreter.sandbox.diagnose import explain_failure
 from kiln.interpreter.sandbox.errors import HelperDied
-from kiln.interpreter.sandbox.helper import shared_launcher
+from kiln.interpreter.sandbox.helper import Engine, shared_launcher
 from kiln.interpreter.sandbox.machine import check_machine
-from kiln.interpreter.sandbox.operations import encode_plan
 from kiln.interpreter.sandbox.plan import plan_sandbox
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
 
@@ -59,11 +58,15 @@ def _shell(path: str) -> tuple[str, ...]:
 class Entered:
     """A sandbox that runs. `fileno` can be waited for; leaving the `with` block kills what still runs in it."""
 
-    def __init__(self, spec: SandboxSpec, identity: Identity, streams: tuple[int, int, int]) -> None:
+    def __init__(
+        self, spec: SandboxSpec, identity: Identity, streams: tuple[int, int, int], engine: Engine | None = None
+    ) -> None:
         self._spec = spec
         self._messages: dict[str, Any] = {}
-        self._channel = shared_launcher().open(*streams)
-        wire.send_bytes(self._channel, encode_plan(plan_sandbox(spec, identity)))
+        runs = engine or shared_launcher()
+        plan = runs.encode(plan_sandbox(spec, identity))
+        self._channel = runs.open(*streams)
+        wire.send_bytes(self._channel, plan)
 
     def fileno(self) -> int:
         return self._channel.fileno()

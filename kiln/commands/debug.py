@@ -17,7 +17,9 @@ from kiln.console import Stop, escape
 from kiln.context import Context
 from kiln.exits import Exit
 from kiln.interpreter.kept import Kept, hold, release
+from kiln.interpreter.sandbox.engines import OWN, make_engine
 from kiln.interpreter.sandbox.enter import Entered, find_shell, missing_inputs, spec_to_enter
+from kiln.interpreter.sandbox.helper import Engine
 from kiln.interpreter.sandbox.plan import plan_sandbox, show_plan
 from kiln.interpreter.sandbox.run import build_identity
 from kiln.interpreter.sandbox.spec import Identity, SandboxSpec
@@ -39,18 +41,21 @@ def run(args: argparse.Namespace, context: Context) -> int:
     identity = build_identity(store.store_dir)
     if args.show:
         lines = show_plan(plan_sandbox(kept.spec, identity))
+        if kept.engine != OWN:
+            lines.insert(0, f"engine   {kept.engine}, which does these by its own means")
         for line in lines:
             context.console.result(escape(line))
         context.console.document("debug", {"name": kept.name, "end": kept.end, "tree": kept.folder, "plan": lines})
         return Exit.OK
     _check_inputs(kept)
     argv = kept.spec.argv if args.again else _program(kept, args.passed)
+    engine = make_engine(kept.engine)
     held = hold(kept)
     try:
         context.console.say(_greeting(kept))
         spec = spec_to_enter(kept.spec, argv)
         context.close()
-        status = _in_terminal(spec, identity) if _all_terminals() else _in_streams(spec, identity)
+        status = (_in_terminal if _all_terminals() else _in_streams)(spec, identity, engine)
     finally:
         release(kept, held)
     code = os.waitstatus_to_exitcode(status)
@@ -94,14 +99,14 @@ def _all_terminals() -> bool:
     return all(os.isatty(stream) for stream in (0, 1, 2))
 
 
-def _in_terminal(spec: SandboxSpec, identity: Identity) -> int:
+def _in_terminal(spec: SandboxSpec, identity: Identity, engine: Engine | None) -> int:
     from kiln.terminal import Terminal
 
-    with Terminal() as terminal, Entered(spec, identity, (terminal.inner,) * 3) as entered:
+    with Terminal() as terminal, Entered(spec, identity, (terminal.inner,) * 3, engine) as entered:
         return terminal.serve(entered)
 
 
-def _in_streams(spec: SandboxSpec, identity: Identity) -> int:
+def _in_streams(spec: SandboxSpec, identity: Identity, engine: Engine | None) -> int:
     sys.stdout.flush()
-    with Entered(spec, identity, (0, 1, 2)) as entered:
+    with Entered(spec, identity, (0, 1, 2), engine) as entered:
         return entered.wait()

@@ -30,7 +30,8 @@ fn made(name: Str, script: Text) -> Made = c.package({
 });
 
 let good = made("good", "echo building; id -u");
-let bad = made("bad", "exit 3");
+let bad = made("bad", "echo kept > note; exit 3");
+let few = made("few", "true") with { limits = { processes = 4 } };
 let slow = made("slow", "echo begun; sleep 100 & sleep 100");
 """
 
@@ -76,6 +77,14 @@ def test_the_environment_chooses_it(wrapped):
 def test_a_build_that_fails(wrapped):
     done = wrapped.kiln("realise", "main.kiln#bad", "--sandbox-engine", "bubblewrap").expect(4)
     assert "found     exit code 3" in done.err
+    release = os.uname().release  # our own engine hides it
+    assert wrapped.kiln("debug", "--", "sh", "-c", "uname -r; cat note").expect().out == f"{release}\nkept\n"
+    assert wrapped.kiln("debug", "--print").expect().lines[0].startswith("engine   bubblewrap")
+
+
+def test_what_it_does_not_hold(wrapped):
+    wrapped.kiln("realise", "main.kiln#few", "--sandbox-engine", "bubblewrap").expect()
+    assert '"processes is not limited"' in json.dumps(statement(wrapped, "main.kiln#few"))
 
 
 def test_without_the_program_nothing_else_is_tried(wrapped):

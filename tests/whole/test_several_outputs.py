@@ -73,6 +73,13 @@ def test_outputs_that_are_refused(builder, script, code, said):
     for words in said:
         assert words in done.err
     assert not any("made-1" in name for name in os.listdir(builder.objects))
+    assert (
+        "main.kiln:" in done.err
+        and "made-1" in done.err
+        and "help: " in done.err
+        and "; kiln debug made-1-" in done.err
+    )
+    assert builder.kiln("debug", "--", "ls", "/kiln/store").expect().out.count("made-1") >= 1
     builder.kiln("doctor").expect()
 
 
@@ -83,5 +90,7 @@ def test_outputs_that_refer_to_each_other(builder):
     done = realise(builder, 4, script, outputs="out = Tree, dev = Tree", types="out: Tree, dev: Tree")
     assert "error[K0705]" in done.err
     assert "share/one" in done.err and "lib/two" in done.err
+    assert "the outputs of made-1 cannot be stored" in done.err and "log   " in done.err
+    assert builder.kiln("debug", "--", "sh", "-c", "ls /kiln/store/*made-1/share").expect().out == "one\n"
     assert not any("made-1" in name for name in os.listdir(builder.objects))
     builder.kiln("doctor").expect()
