@@ -80,7 +80,7 @@ def judge(
 def refused(
     workshop: Workshop, making: Making, drv: Derivation, spec: SandboxSpec, error: StoreError, log: BuildLog
 ) -> OutputRefused:
-    """The error for outputs that the store does not take. Their tree is kept, as far as it was read with other modes."""
+    """The error for outputs that the store does not take. Their tree is kept; what was read of it has other modes."""
     kept = keep(workshop, drv, spec, f"outputs refused: {error.message}")
     failure = _Failure(making, drv, log, "", kept)
     changed = ("the modes of what was read of its outputs are the store's already",) if kept else ()

@@ -323,7 +323,9 @@ Right:
 An override edits the recipe and computes it again. A function in the recipe that used a local from outside, or
 a package at the top level, would not see the change. So it may use its own parameter, top-level functions and
 constants, and local functions; everything else is put into the recipe, for example into `deps` or `opts`, and
-read from the parameter: `fn(b) => sh"… %{b.deps.zlib.out}"`.
+read from the parameter: `fn(b) => sh"… %{b.deps.zlib.out}"`. What a local function uses counts as its caller's, and
+what a function is made of as its own: instead of `script = script_of(v)` write
+`script = fn(b) => script_of(b.version)(b)`.
 """,
     ),
     "K0319": (

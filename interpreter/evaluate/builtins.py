@@ -22,6 +22,7 @@ from kiln.interpreter.evaluate.attestations import (
     verify,
     with_subject,
 )
+from kiln.interpreter.evaluate.captures import hidden_around
 from kiln.interpreter.evaluate.credentials import credentials
 from kiln.interpreter.evaluate.derive import drv_of_spec, store_name
 from kiln.interpreter.evaluate.library import LIBRARY
@@ -64,7 +65,7 @@ def derive(spec: Record) -> Drv:
 
 
 def pkg(recipe: Record, build: Callable[[Record], Value]) -> Pkg:
-    return Pkg(recipe, build)
+    return Pkg(recipe, build, hidden_around(recipe, None))
 
 
 def fetch_file(name: str, sources: tuple[str, ...], hash: str, executable: bool, credential: Variant) -> OutValue:

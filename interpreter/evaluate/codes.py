@@ -134,10 +134,11 @@ CODES: dict[str, tuple[str, str]] = {
         "The body of a `test` was false. Where it compares two values, both are shown.",
     ),
     "K0415": (
-        "a function of a recipe hides a package",
+        "a function of a recipe hides something from outside",
         "The functions of a recipe are called again when the package is overridden, so everything that they use\n"
-        "must come from the recipe. This one captured a function that captured a package, an output or a text with\n"
-        "outputs, which no override could reach. Put it into `deps` or `opts`.",
+        "must come from the recipe. This one was made elsewhere, and captured a package, an output or a text with\n"
+        "outputs, or a local of a function in which the package is made: no override could reach that. Put it into\n"
+        "`deps` or `opts`, and read it from the function's argument: `fn(b) => … b.opts.level …`.",
     ),
     "K0416": (
         "a hole in a shell script where no quoting is safe",

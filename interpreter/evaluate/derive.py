@@ -188,7 +188,7 @@ class Resolver:
                     owner.mentions = mentioned(plan, owner)
                     return iter([part.owner for part in owner.mentions])
                 case Pkg():
-                    check_captures(owner.recipe)
+                    check_captures(owner)
                     made = owner.drv = owner.build(owner.recipe)
                     if made.site is not None and made.site[0].startswith(LIBRARY_CODE):
                         made.site = owner.site

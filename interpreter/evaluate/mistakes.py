@@ -109,8 +109,12 @@ class TestFailed(Rare):
 
 
 class HiddenPackage(Rare):
+    """`name` is what the function calls it, if that is known, and `made` the line that makes the function."""
+
     field: str
     what: str
+    name: str | None
+    made: tuple[str, int]
 
 
 class UnsafeHole(Rare):
@@ -218,9 +222,11 @@ def wording(mistake: Mistake) -> Wording:
         case TestFailed(title, left, right):
             notes = () if left is None else (f"left   {left}", f"right  {right}")
             return Wording("K0414", f"the test {_quoted(title)} failed", "this is false", notes)
-        case HiddenPackage(field, what):
+        case HiddenPackage(field, what, name):
+            called = "" if name is None else f", `{name}`,"
             return Wording(
-                "K0415", f"the recipe's function `{field}` hides {what} that no override could reach", "made here",
+                "K0415", f"the recipe's function `{field}` hides {what}{called} that no override could reach",
+                "made here",
                 help="put it into `deps` or `opts`, and read it from the function's argument",
             )  # fmt: skip
         case UnsafeHole(problem):

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CodeType
-from typing import NamedTuple, TypeAlias
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from kiln.interpreter.derivation import Credential, Fixed, Limits, OutputSpec, SourceObject
 from kiln.interpreter.evaluate.values import OutValue, Record, Text, Value
 from kiln.interpreter.imports import is_library
 from kiln.store.digest import DrvDigest
+
+if TYPE_CHECKING:
+    from kiln.interpreter.evaluate.mistakes import HiddenPackage
 
 Site: TypeAlias = tuple[str, int]
 """A line of generated code, which `units.Positions` turns into a place in a Kiln file."""
@@ -118,12 +121,19 @@ def _made_before(own: Drv) -> Plan:
 class Pkg(Buildable):
     """A recipe and the function that builds from it."""
 
-    __slots__ = ("build", "drv", "recipe")
+    __slots__ = ("build", "drv", "hides", "recipe")
 
-    def __init__(self, recipe: Record, build: Callable[[Record], Value]) -> None:
+    def __init__(
+        self,
+        recipe: Record,
+        build: Callable[[Record], Value],
+        hides: tuple[HiddenPackage, FunctionType] | None = None,
+    ) -> None:
         super().__init__()
         self.recipe = recipe
         self.build = build
+        self.hides = hides
+        """The mistake that it is to derive this, and the function of the recipe that makes it one."""
         self.drv: Drv | Pkg | None = None
 
 

@@ -169,6 +169,10 @@ class RestoredPkg(Pkg):
     def build(self) -> Any:  # type: ignore[override]
         return self._real().build
 
+    @property
+    def hides(self) -> Any:  # type: ignore[override]
+        return self._real().hides
+
     def awaited(self) -> Iterator[Buildable]:
         """What it stands for."""
         made = self.drv = self.cone.owner(self.inner)  # type: ignore[assignment]

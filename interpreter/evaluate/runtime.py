@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 from kiln.interpreter.evaluate import shell
+from kiln.interpreter.evaluate.captures import hidden_around
 from kiln.interpreter.evaluate.mistakes import (
     AssertionFailed,
     DuplicateKey,
@@ -52,7 +53,7 @@ def overlay(base: SetValue, members: dict[str, MemberFn | None]) -> SetValue:
 
 
 def rederive(package: Pkg, recipe: Record) -> Pkg:
-    return Pkg(recipe, package.build)
+    return Pkg(recipe, package.build, hidden_around(recipe, package))
 
 
 def put(entries: dict[str, Value], key: str, value: Value) -> None:

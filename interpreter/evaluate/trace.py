@@ -14,6 +14,7 @@ from kiln.interpreter.evaluate.deep import DIGITS, LIMIT
 from kiln.interpreter.evaluate.mistakes import (
     DivisionByZero,
     Failure,
+    HiddenPackage,
     Mistake,
     OutOfMemory,
     TooDeep,
@@ -80,6 +81,9 @@ def evaluation_error(error: BaseException, mistake: Mistake, linker: Linker) -> 
     if isinstance(owner, Drv | Pkg):
         where = f", made at {position(made)}" if made is not None and made is not main else ""
         notes.append(f"while deriving {title(owner)}{where}")
+    hiding = linker.spot(mistake.made) if isinstance(mistake, HiddenPackage) else None
+    if hiding is not None:
+        notes.append(f"captured by the function at {position(hiding)}")
     notes += trace_lines(spots)
     report = Report(
         text.code, text.title, place(main) if main is not None else None, label, tuple(notes), (), text.help

@@ -98,21 +98,23 @@ class Facts:
         """The call that a pipe is."""
 
 
-class Frame(NamedTuple):
-    """A recipe's function literal that is being checked: names bound from `serial` on are its own."""
+class RecipeField(NamedTuple):
+    """`value` is a field whose value is the name itself where the field is written so. `handed` is what a call that
+    gives a package is given, which may or may not end in its recipe.
+    """
 
-    field: str
-    serial: int
-    uses: list[tuple[Spanned, Local | Value]]
+    label: str
+    value: ast.Expr | ast.Field
+    type: Type
+    handed: bool = False
 
 
 class Body:
     """One declaration, while it is checked."""
 
     __slots__ = (
-        "annotations", "facts", "frames", "instantiated", "namer", "recipe_fields", "recipe_literals", "scope",
-        "seen_frames",
-        "variables", "world",
+        "annotations", "facts", "instantiated", "lets", "locals", "namer", "recipe_fields", "recipe_literals",
+        "scope", "source", "sources", "variables", "world",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, world: World, annotations: Annotations, variables: Variables) -> None:
@@ -126,25 +128,28 @@ class Body:
         """Types in which a row's variable was instantiated: they are expanded once at the end (K0330)."""
         self.recipe_literals: set[int] = set()
         """Record literals that become recipes although no declared type says so."""
-        self.recipe_fields: dict[int, str] = {}
-        """Function literals that are fields of a recipe (K0318)."""
-        self.frames: list[Frame] = []
-        self.seen_frames: list[Frame] = []
+        self.recipe_fields: list[RecipeField] = []
+        """What is given to the fields of recipes; those that are functions are looked into at the end (K0318)."""
+        self.locals: dict[str, Local] = {}
+        self.sources: dict[str, ast.Expr] = {}
+        """What a local is, or is a part of, unless it is a parameter."""
+        self.source: ast.Expr | None = None
+        """Of the pattern that is being bound."""
+        self.lets: dict[tuple[core.ModuleId, str], Value] = {}
+        """The top-level lets that were used."""
 
     def bind(self, env: Env, name: str, t: Type) -> Local:
         """Bind `name` in `env`, which must be the caller's own."""
-        local = Local(self.namer.name(name), self.namer.count, t)
-        env[name] = local
+        local = Local(self.namer.name(name), t)
+        env[name] = self.locals[local.core_name] = local
+        if self.source is not None:
+            self.sources[local.core_name] = self.source
         return local
-
-    def use(self, node: Spanned, what: Local | Value) -> None:
-        for frame in self.frames:
-            frame.uses.append((node, what))
 
     def value_type(self, node: Spanned, value: Value) -> Type:
         """The type of one use of a top-level value."""
-        if self.frames:
-            self.use(node, value)
+        if value.kind == "let":
+            self.lets[value.module, value.name] = value
         if value.broken:
             raise Poisoned
         scheme = value.scheme

@@ -24,7 +24,7 @@ def _arms(body: Body, env: Env, e: ast.Match) -> Iterator[tuple[Env, ast.Expr]]:
     rows: list[list[core.CorePattern]] = []
     for arm in e.arms:
         inner = dict(env)
-        made = bind_pattern(body, inner, arm.pattern, t, "match")
+        made = bind_pattern(body, inner, arm.pattern, t, "match", e.subject)
         if len(rows) < _LOOK_AT_EACH and not is_useful(rows, [made], body.facts.variants):
             raise failure(mistakes_builds.NeverReached(), arm.pattern)
         if arm.guard is None:

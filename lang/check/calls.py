@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from kiln.lang import core
 from kiln.lang.check import mistakes_values
-from kiln.lang.check.body import Body, CallPlan, Env, Given, How
+from kiln.lang.check.body import Body, CallPlan, Env, Given, How, RecipeField
 from kiln.lang.check.clash import Different
 from kiln.lang.check.failure import Failure, InArgument, failure
 from kiln.lang.check.infer import check, infer
@@ -171,13 +171,19 @@ def _call(body: Body, env: Env, e: ast.Call, wanted: Type | None) -> Type:
 
 
 def _note_recipe(body: Body, fn: Fn, taken: list[ast.Arg | None]) -> None:
-    """A record written in place for the recipe of a Pkg is a recipe, though its type is not declared."""
+    """A record written in place for the recipe of a Pkg is a recipe, though its type is not declared. A function that
+    is given to what makes a package is taken for a part of its recipe.
+    """
     result = fn.result
-    if not (type(result) is Con and result.name == "Pkg" and type(result.args[0]) is TVar):
+    if type(result) is not Con or result.name != "Pkg":
         return
     for p, arg in zip(fn.params, taken, strict=True):
-        if p.type is result.args[0] and arg is not None:
+        if arg is None:
+            continue
+        if type(result.args[0]) is TVar and p.type is result.args[0]:
             body.recipe_literals.add(id(arg.value))
+        elif type(p.type) is Fn:
+            body.recipe_fields.append(RecipeField(p.label or "this function", arg.value, p.type, handed=True))
 
 
 def _check_arguments(body: Body, env: Env, callee: Callee, fn: Fn, taken: list[ast.Arg | None]) -> None:

@@ -88,7 +88,7 @@ def _enter_clauses(body: Body, env: Env, clauses: tuple[ast.For | ast.When, ...]
             check_part(body, env, clause.condition, BOOL, "the condition")
         else:
             item = source_item(body, clause.source, infer(body, env, clause.source))
-            bind_pattern(body, env, clause.pattern, item, "for")
+            bind_pattern(body, env, clause.pattern, item, "for", clause.source)
     return env
 
 

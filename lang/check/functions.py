@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kiln.lang.check import mistakes, mistakes_values
 from kiln.lang.check.body import Body, Env, LambdaParam
-from kiln.lang.check.captures import entered, left
 from kiln.lang.check.failure import Failure, InDefault, InFunction, failure
 from kiln.lang.check.infer import check, infer
 from kiln.lang.check.infos import Mode
@@ -51,7 +50,6 @@ def distinct(params: tuple[ast.Param, ...]) -> None:
 def infer_lambda(body: Body, env: Env, e: ast.Lambda) -> Type:
     """By place, but for what may be left out: that has a label."""
     distinct(e.params)
-    outer = entered(body, e)
     inner = dict(env)
     params: list[FnParam] = []
     plan: list[LambdaParam] = []
@@ -64,7 +62,6 @@ def infer_lambda(body: Body, env: Env, e: ast.Lambda) -> Type:
         params.append(FnParam(label, t, mode != "required"))
     body.facts.lambdas[id(e)] = tuple(plan)
     result = _result(body, inner, e)
-    left(body, outer)
     return Fn(tuple(params), result)
 
 
@@ -84,7 +81,6 @@ def check_lambda(body: Body, env: Env, e: ast.Lambda, wanted: Type, queue: Queue
         body.relate(e, infer_lambda(body, env, e), wanted)
         return
     distinct(e.params)
-    outer = entered(body, e)
     inner = dict(env)
     matched = _match_params(e, wanted)
     plan: list[LambdaParam] = []
@@ -99,7 +95,6 @@ def check_lambda(body: Body, env: Env, e: ast.Lambda, wanted: Type, queue: Queue
             body.relate(e, _result(body, inner, e), wanted.result)
     except Failure as f:
         raise f.within(InFunction()) from None
-    left(body, outer)
 
 
 def _match_params(e: ast.Lambda, wanted: Fn) -> dict[str, FnParam]:

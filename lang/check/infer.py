@@ -113,7 +113,7 @@ def bind_let(body: Body, env: Env, e: ast.Let) -> None:
             check(body, env, e.value, t)
         except Failure as f:
             raise f.within(InAnnotation()) from None
-    bind_pattern(body, env, e.pattern, t, "let")
+    bind_pattern(body, env, e.pattern, t, "let", e.value)
 
 
 def enter_lets(body: Body, env: Env, e: ast.Let | ast.Assert) -> tuple[Env, ast.Expr]:

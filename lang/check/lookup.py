@@ -60,8 +60,6 @@ def find_name(body: Body, env: Env, node: Spanned, name: str) -> Type:
     """The type of a lower-case name; also used for puns, whose node is the field."""
     local = env.get(name)
     if local is not None:
-        if body.frames:
-            body.use(node, local)
         body.facts.names[id(node)] = core.Local(node.start, local.core_name)
         return local.type
     return find_global(body, node, None, name)

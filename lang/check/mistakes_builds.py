@@ -127,16 +127,19 @@ class Captures(Rare):
     field: str
     name: str
     scalar: bool
+    through: str | None
+    """The local function that uses it, if that is not the field itself."""
 
     def message(self, p: Printer, contexts: tuple[Context, ...]) -> Message:
         title = f"`{self.field}` uses `{self.name}` from outside the recipe"
+        through = () if self.through is None else (f"it does so through the local function `{self.through}`",)
         note = "an override edits the recipe and computes this function again: it would not reach what was captured"
         place = "`opts`" if self.scalar else "`deps`"
         return Message(
             "K0318",
             title,
             "captured here",
-            (note,),
+            (*through, note),
             help=f"put it into the recipe, for example into {place}, and read it from the function's parameter",
         )
 

@@ -22,13 +22,12 @@ PRELUDE: ModuleId = "std/prelude"
 
 
 class Local:
-    """A name bound in a declaration. `serial` counts them, in the order of their binding."""
+    """A name bound in a declaration; no other in it has the same `core_name`."""
 
-    __slots__ = ("core_name", "serial", "type")
+    __slots__ = ("core_name", "type")
 
-    def __init__(self, core_name: str, serial: int, type: Type) -> None:
+    def __init__(self, core_name: str, type: Type) -> None:
         self.core_name = core_name
-        self.serial = serial
         self.type = type
 
 
@@ -143,15 +142,13 @@ class Namer:
     front.
     """
 
-    __slots__ = ("_numbers", "_taken", "count")
+    __slots__ = ("_numbers", "_taken")
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self._numbers: dict[str, int] = {}
-        self.count = 0
 
     def name(self, wanted: str) -> str:
-        self.count += 1
         base = wanted.lstrip("_") or "x"
         if base not in self._taken and base.isidentifier() and not keyword.iskeyword(base):
             self._taken.add(base)

@@ -9,7 +9,7 @@ assigned.
 from __future__ import annotations
 
 from kiln.lang.check import mistakes_builds, mistakes_values
-from kiln.lang.check.body import Body, EditPlan, Env, How, WithPlan
+from kiln.lang.check.body import Body, EditPlan, Env, How, RecipeField, WithPlan
 from kiln.lang.check.failure import Failure, InEdit, failure
 from kiln.lang.check.infer import check, infer
 from kiln.lang.check.infos import FieldInfo, Site
@@ -60,8 +60,8 @@ def _edit(body: Body, env: Env, base: Type, package: bool, edit: ast.Edit) -> Ed
         assert info is not None
         option = prune(t)
         t = option.args[0] if type(option) is Con else t  # type: ignore[assignment]
-    if package and isinstance(edit.value, ast.Lambda):
-        body.recipe_fields[id(edit.value)] = path
+    if package:
+        body.recipe_fields.append(RecipeField(path, edit.value, t))
     try:
         check(body, env, edit.value, t)
     except Failure as f:

@@ -24,14 +24,16 @@ Use: TypeAlias = Literal["let", "match", "for"]
 Names: TypeAlias = dict[str, Type]
 
 
-def bind_pattern(body: Body, env: Env, p: ast.Pattern, t: Type, use: Use) -> core.CorePattern:
-    """Bind the names of `p` in `env` (the caller's own) for a value of type `t`."""
+def bind_pattern(body: Body, env: Env, p: ast.Pattern, t: Type, use: Use, source: ast.Expr) -> core.CorePattern:
+    """Bind the names of `p` in `env` (the caller's own) for a value of type `t`: `source`, or a part of it."""
+    body.source = source
     if type(p) is ast.PVar:
         made: core.CorePattern = core.BindPattern(body.bind(env, p.name, t).core_name)
     else:
         made = _pattern(body, env, p, t, {})
         if use == "let":
             _must_take_all(body, p, made)
+    body.source = None
     body.facts.patterns[id(p)] = made
     return made
 

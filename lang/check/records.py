@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kiln.lang.check import mistakes, mistakes_values
-from kiln.lang.check.body import Body, Env, Given, How, RecordPlan, mismatch
+from kiln.lang.check.body import Body, Env, Given, How, RecipeField, RecordPlan, mismatch
 from kiln.lang.check.clash import Clash, LabelTwice, NoField
 from kiln.lang.check.failure import Failure, InField, failure
 from kiln.lang.check.infer import check, infer
@@ -47,9 +47,9 @@ def infer_record(body: Body, env: Env, e: ast.Record) -> Type:
         fields.update(_spread_fields(body, e.rest, infer(body, env, e.rest.expr)))
     recipe = id(e) in body.recipe_literals
     for f in e.fields:
-        if recipe and isinstance(f.value, ast.Lambda):
-            body.recipe_fields[id(f.value)] = f.label.text
-        fields[f.label.text] = _field_type(body, env, f)
+        t = fields[f.label.text] = _field_type(body, env, f)
+        if recipe:
+            body.recipe_fields.append(RecipeField(f.label.text, f.value or f, t))
     given: tuple[Given, ...] = tuple(
         [Given(f.label.text, f.value or f, "option" if f.optional else "as is") for f in e.fields]
     )
@@ -149,8 +149,8 @@ class _RecordCheck:
     def _put(self, f: ast.Field, t: Type) -> None:
         label = f.label.text
         context = InField(label, self.owner, self._site(label))
-        if self.recipe and isinstance(f.value, ast.Lambda):
-            self.body.recipe_fields[id(f.value)] = label
+        if self.recipe:
+            self.body.recipe_fields.append(RecipeField(label, f.value or f, t))
         if f.value is not None:
             self.queue.put(self.env, f.value, t, context)
             return

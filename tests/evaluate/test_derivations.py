@@ -268,21 +268,66 @@ let x = Pkgs().a;
         assert report.notes[:3] == ("`a`", "  needs `b`", "  needs `a`")
 
 
-def test_a_local_function_that_hides_an_output(tmp_path: os.PathLike[str]) -> None:
-    text = (
-        RECIPE
-        + """
-fn hiding(d: Drv({ out: Tree })) -> Pkg(R({ out: Tree }), { out: Tree }) =
-  let words = fn() => "%{d.out}/bin";
+HELPERS = (
+    RECIPE
+    + """
+type P = Pkg(R({ out: Tree }), { out: Tree });
+type Held = { it: P };
+fn hiding(words: fn() -> Text) -> P =
   package({ name = "h", deps = { lib }, outputs = { out = Tree }, script = fn(r) => words() });
-let x = hiding(other);
+fn words_of(d: Drv({ out: Tree })) -> fn() -> Text = fn() => "%{d.out}/bin";
+fn script_of(word: Str) -> fn(R({ out: Tree })) -> Text = fn(r) => "%{r.version} %{word}";
+fn held(version: Str, script: fn(R({ out: Tree })) -> Text) -> Held = {
+  it = package({ name = "h", version, deps = { lib }, outputs = { out = Tree }, script }),
+};
+fn numbered(n: Str) -> Held = held(n, fn(r) => "make V=%{n}");
+fn through(n: Str) -> Held =
+  let inner = fn() => n;
+  held(n, fn(r) => inner());
+fn listed(names: List(Str)) -> Held = held("1", fn(r) => join(names));
+fn hooked(n: Str) -> { it: Pkg({ name: Str, opts: { hook: fn() -> Str } }, { out: Tree }) } =
+  let opts = { hook = fn() => n };
+  { it = pkg({ name = n, opts }, fn(r) => mk(r.opts.hook(), [])) };
+let kept: fn(R({ out: Tree })) -> Text = script_of("kept");
 """
-    )
-    program, module = evaluator(str(tmp_path), text)
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "hidden"),
+    [
+        ("hiding(words_of(other))", "`script` hides a package"),
+        ('numbered("1").it', "`script` hides a Str, `n`,"),
+        ('numbered("1").it with { version = "2" }', "`script` hides a Str, `n`,"),
+        ('through("1").it', "`script` hides a Str, `n`,"),
+        ('listed(["a", "b"]).it', "`script` hides a list, `names`,"),
+        ('hooked("1").it', "`opts` hides a Str, `n`,"),
+    ],
+)
+def test_what_a_function_from_elsewhere_hides(tmp_path: os.PathLike[str], value: str, hidden: str) -> None:
+    program, module = evaluator(str(tmp_path), f"{HELPERS}let x = {value};")
     with pytest.raises(EvaluationError) as caught:
         program.targets(program.value(module, "x"))
     assert caught.value.report.code == "K0415"
-    assert "`script` hides a package" in caught.value.report.title
+    assert hidden in caught.value.report.title
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('package({ name = "h", deps = { lib }, outputs = { out = Tree }, script = script_of("a") })', "1 a"),
+        ('package({ name = "h", deps = { lib }, outputs = { out = Tree }, script = kept })', "1 kept"),
+        ('held("2", script_of("b")).it', "2 b"),
+        ('held("2", script_of("b")).it with { version = "3" }', "3 b"),
+        ('numbered("1").it with { script = script_of("c") }', "1 c"),
+        ('numbered("1").it with { script = fn(r) => script_of(r.name)(r) }', "1 h"),
+    ],
+)
+def test_a_helper_may_hold_what_it_was_given(tmp_path: os.PathLike[str], value: str, words: str) -> None:
+    program, module = evaluator(str(tmp_path), f"{HELPERS}let x = {value};")
+    drv = only(program, module, "x")
+    assert isinstance(drv.builder, Program)
+    assert drv.builder.args[1] == (words,)
 
 
 def test_files_and_folders_in_an_output(tmp_path: os.PathLike[str]) -> None:
