@@ -95,7 +95,8 @@ def _leaves(value: Value) -> Iterator[Value]:
         elif isinstance(part, Record):
             pending.extend(item for _, item in part.items())
         elif isinstance(part, Variant):
-            pending.extend(getattr(part, name) for name in type(part).__slots__)
+            slots: tuple[str, ...] = type(part).__slots__
+            pending.extend([getattr(part, slot) for slot in slots])
         else:
             yield part
 
