@@ -12,13 +12,19 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
+# The other Pythons that Kiln runs on, as far as this machine has them: the tests compare what they derive.
+$(VENV)/pythons: $(VENV)/ready tests/soundness/pythons.py
+	@mkdir -p $@
+	$(BIN)/python -m tests.soundness.pythons --prepare $@
+	@touch $@
+
 demo: $(VENV)/ready
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/ready
+test: $(VENV)/ready $(VENV)/pythons
 	$(BIN)/python -m pytest -n 2
 
-check: $(VENV)/ready
+check: $(VENV)/ready $(VENV)/pythons
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

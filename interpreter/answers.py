@@ -2,10 +2,11 @@
 
 An answer is used again only while everything it was made from is what it was: each build file by its content,
 each source folder by what the file system says of every file in it, and Kiln's own code. It is never looked up
-by the command line alone. A failure is not kept. An answer that can't be read is no answer. KILN_NO_CACHE turns all
-of this off, as it does the other layers (`caching`).
+by the command line alone. A failure is not kept. An answer that can't be read, or whose bytes are not what they were
+when it was written, is no answer. KILN_NO_CACHE turns all of this off, as it does the other layers (`caching`).
 
-The file, one a (build file, attribute), is a msgpack array; digests are 32-byte `bin`:
+The file, one a (build file, attribute), is 32 bytes BLAKE3 of the rest, then a msgpack array, with digests as 32-byte
+`bin`:
 
     [version, fingerprint of Kiln, time in ns, [[build file, blake3] …], [[source folder, stamp] …],
      [[label, derivation or empty, output, object or empty, name, sub] …]]
@@ -29,7 +30,9 @@ from kiln.store.digest import DrvDigest, ObjectId
 from kiln.store.errors import BadName
 from kiln.store.paths import OutputName
 
-_VERSION = 2
+VARIABLE: Final = "KILN_NO_CACHE"
+_VERSION = 3
+_DIGEST = 32
 _RACY_NS = 2_000_000_000
 """A source changed within this long of the answer may change again without its times showing it."""
 
@@ -54,13 +57,22 @@ class Answer(NamedTuple):
     trees: tuple[str, ...]
 
 
+def is_off() -> bool:
+    """Whether the user wants nothing read from a cache, and nothing kept."""
+    return os.environ.get(VARIABLE, "") not in ("", "0")
+
+
 def recall(folder: str, build_file: str, attribute: str | None) -> Answer | None:
     """The answer kept for this question, if it still holds."""
-    if os.environ.get("KILN_NO_CACHE"):
+    if is_off():
         return None
     try:
         with open(_place(folder, build_file, attribute), "rb") as file:
-            version, print_, when, files, trees, targets = msgpack.unpackb(file.read())
+            held = file.read()
+        body = held[_DIGEST:]
+        if blake3(body).digest() != held[:_DIGEST]:
+            return None
+        version, print_, when, files, trees, targets = msgpack.unpackb(body)
         if version != _VERSION or print_ != fingerprint():
             return None
         for path, digest in files:
@@ -83,7 +95,7 @@ def remember(folder: str, build_file: str, attribute: str | None, answer: Answer
 
     Where the folder can't be written, or a source is gone, nothing is kept, and nothing is said.
     """
-    if os.environ.get("KILN_NO_CACHE"):
+    if is_off():
         return
     place = _place(folder, build_file, attribute)
     try:
@@ -94,8 +106,10 @@ def remember(folder: str, build_file: str, attribute: str | None, answer: Answer
         fields = [_VERSION, fingerprint(), when, answer.files, stamps, targets]
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         temporary = f"{place}.{os.getpid()}"
+        body = msgpack.packb(fields)
         with open(temporary, "wb") as file:
-            file.write(msgpack.packb(fields))
+            file.write(blake3(body).digest())
+            file.write(body)
         os.replace(temporary, place)
     except (OSError, UnicodeEncodeError):  # a path that is no UTF-8 has no place in an answer
         pass

@@ -111,12 +111,13 @@ class Loader:
         if self.reports:
             raise CompileError(self.reports)
         folders = {id: loaded.folder for id, loaded in self._loaded.items()}
+        links = {id: {item.source: item.target for item in loaded.imports} for id, loaded in self._loaded.items()}
         side = self._side
         self.sources |= {} if side is None else side.locks
         sources = tuple(SourceFile(*item) for item in sorted(self.sources.items()))
         if side is None:
-            return Program(root, cores, interfaces, folders, sources)
-        return Program(root, cores, interfaces, folders, sources, side.absent, side.root_lock)
+            return Program(root, cores, interfaces, folders, sources, links=links)
+        return Program(root, cores, interfaces, folders, sources, side.absent, side.root_lock, links)
 
     # ---- reading ------------------------------------------------------------------------------
 

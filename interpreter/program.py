@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgpack
@@ -39,6 +39,8 @@ class Program:
     """Absolute paths at which a kiln.lock was looked for and was not, sorted."""
     lock: BlobDigest | None = None
     """The kiln.lock nearest above the root file, if it was read."""
+    links: Mapping[ModuleId, Mapping[str, ModuleId]] = field(default_factory=dict)
+    """What each module imports: the sources as they are written, and the modules that they lead to."""
 
     def sources_digest(self) -> bytes:
         """BLAKE3, in the domain of build file sources, of msgpack `[[path, 32 bytes] …]`, sorted.

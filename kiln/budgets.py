@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def budget_option(parser: argparse.ArgumentParser, what: str = "the evaluation") -> None:
     """Add the option; `what` is that which the budget is for."""
-    shown = "SECONDS[,MB]"
-    parser.add_argument("--budget", type=_budget, metavar=shown, help=f"end {what} after this time, or memory")
+    shown = "SECONDS[,MB][,Nsteps]"
+    parser.add_argument("--budget", type=_budget, metavar=shown, help=f"end {what} after this time, memory, or work")
 
 
 def _budget(text: str) -> Budget:
@@ -24,4 +24,5 @@ def _budget(text: str) -> Budget:
     try:
         return Budget.parse(text)
     except ValueError:
-        raise ArgumentTypeError(f"expected SECONDS or SECONDS,MB, such as 10 or 2.5,512; found {text!r}") from None
+        wanted = "SECONDS or SECONDS,MB or steps, such as 10, 2.5,512 or 1000000steps"
+        raise ArgumentTypeError(f"expected {wanted}; found {text!r}") from None

@@ -107,6 +107,11 @@ class Console:
             whole = {"schema": f"kiln.{schema}/1", "ok": error is None, "data": data, "error": error}
             self.write(json.dumps(whole, ensure_ascii=True, sort_keys=False) + "\n")
 
+    def document_of(self, schema: str, data: str) -> None:
+        """The same for data that is JSON text already: it may be nested deeper than a parser goes."""
+        if self.json:
+            self.write(f'{{"schema": "kiln.{schema}/1", "ok": true, "data": {data}, "error": null}}\n')
+
     @staticmethod
     def _detach(stream: int) -> None:
         """The reader has gone: write the rest to nowhere, and let the command end as it would have."""

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, TypeAlias
 ModuleId: TypeAlias = str
 """`std/c` for a library's module, `/abs/path/file.kiln` for a file: one per module, never shown as it is."""
 
-HoleKind: TypeAlias = Literal["Str", "Int", "Text", "Out", "ListStr", "ListText", "Raw"]
+HoleKind: TypeAlias = Literal["Str", "Int", "Text", "Out", "ListStr", "ListText", "Raw", "RawInt"]
 """What a hole holds. Lists and `raw(e)` occur in `sh` only; a list may hold Str, or Text and Out."""
 
 ShellContext: TypeAlias = Literal["bare", "double", "single", "heredoc", "verbatim", "comment"]

@@ -13,7 +13,8 @@ import sys
 from importlib.util import MAGIC_NUMBER
 from types import CodeType
 
-from kiln.interpreter.caching.shelf import Shelf, is_off, key
+from kiln.interpreter.answers import is_off
+from kiln.interpreter.caching.shelf import Shelf, key
 
 FEW_LINES = 60
 """Of fewer lines a piece is not kept."""

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blake3 import blake3
 
+from kiln.interpreter.answers import is_off
 from kiln.interpreter.caching.core import StoredDecls
 from kiln.interpreter.caching.flat import Damaged, Table
 from kiln.interpreter.caching.interfaces import pack, surface_digest, unpack
-from kiln.interpreter.caching.shelf import Shelf, is_off, key
+from kiln.interpreter.caching.shelf import Shelf, key
 from kiln.lang.check.interface import Interface, SourceText
 from kiln.lang.core import CoreModule, ModuleId
 from kiln.lang.syntax import ast

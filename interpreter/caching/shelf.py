@@ -18,18 +18,12 @@ from typing import Final
 
 from blake3 import blake3
 
-from kiln.interpreter.answers import LANGUAGE, fingerprint
+from kiln.interpreter.answers import LANGUAGE, fingerprint, is_off
 
-VARIABLE: Final = "KILN_NO_CACHE"
 MOST_BYTES: Final = 256 << 20
 MOST_ENTRIES: Final = 4096
 _DAY: Final = 86_400
 _FORMAT: Final = b"1"
-
-
-def is_off() -> bool:
-    """Whether the user wants nothing read from a cache, and nothing kept."""
-    return os.environ.get(VARIABLE, "") not in ("", "0")
 
 
 @functools.cache

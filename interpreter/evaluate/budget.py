@@ -1,9 +1,12 @@
-"""Budgets: an evaluation that takes too long, or too much memory, ends in an error at the line that was running.
+"""Budgets: an evaluation that takes too much ends in an error at the line that was running.
 
-A watchdog looks at the clock and at the process's memory some fifty times a second, and raises an exception in
-the evaluating thread (`PyThreadState_SetAsyncExc`), which CPython delivers at the next call or turn of a loop. So
-compiled code counts nothing, and an evaluation without a budget pays nothing. Memory is also bounded by the
-kernel (RLIMIT_DATA) a little above the budget, for what grows within one operation of C.
+Steps are counted by the code itself, which is compiled for it where there is such a budget: a step is one call of a
+function, or one turn of a comprehension. So it ends at the same place on every machine.
+
+For time and memory a watchdog looks at the clock and at the process's memory some fifty times a second, and raises
+an exception in the evaluating thread (`PyThreadState_SetAsyncExc`), which CPython delivers at the next call or turn
+of a loop. So compiled code does nothing for it, and an evaluation without a budget pays nothing. Memory is bounded
+by the kernel, too (RLIMIT_DATA), a little above the budget, for what grows within one operation of C.
 
 The exception may come at any moment until `_Watch.end`, and none comes after it. What was interrupted is not used
 again: the evaluator drops its memo cells.
@@ -13,9 +16,10 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import re
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
 from kiln.interpreter.evaluate.mistakes import BudgetSpent, Failure
@@ -26,41 +30,90 @@ _POLL: Final = 0.02
 """Seconds between two looks."""
 _AGAIN: Final = 1.0
 """Seconds after which it is raised again: Python drops what is raised while it tidies an object up."""
+_QUANTITY: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?|\.[0-9]+)\s*(?P<unit>s|MB|steps|)", re.ASCII)
+_LIMITS: Final = {"s": 1e9, "MB": float(1 << 30), "steps": 1e15}
+"""Each quantity is below this."""
 _SLACK: Final = 256 << 20
 """Bytes above the budget at which the kernel says no."""
 
 
 class Budget(NamedTuple):
-    """What one evaluation may take: seconds of wall time, and MiB of memory above what there was (None: any)."""
+    """What one evaluation may take, None: any.
 
-    seconds: float
+    Seconds of wall time, MiB of memory above what there was, and steps.
+    """
+
+    seconds: float | None = None
     megabytes: int | None = None
+    steps: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read `SECONDS[,MB]`. Raises ValueError."""
-        seconds, comma, megabytes = text.partition(",")
-        budget = cls(float(seconds), int(megabytes) if comma else None)
-        if not 0 < budget.seconds < 1e9 or (budget.megabytes is not None and not 0 < budget.megabytes < 1 << 30):
-            raise ValueError(text)
-        return budget
+        """Read `10`, `10,512` (seconds, MiB), or quantities with their units: `1000000steps,512MB,10s`.
+
+        Raises ValueError.
+        """
+        found: dict[str, float] = {}
+        for place, item in enumerate(text.split(",")):
+            match = _QUANTITY.fullmatch(item.strip())
+            if match is None:
+                raise ValueError(text)
+            unit = match["unit"] or ("s", "MB")[place] if place < 2 or match["unit"] else ""
+            if unit not in _LIMITS or unit in found or (unit != "s" and "." in match["number"]):
+                raise ValueError(text)
+            found[unit] = float(match["number"])
+            if not 0 < found[unit] < _LIMITS[unit]:
+                raise ValueError(text)
+        megabytes, steps = found.get("MB"), found.get("steps")
+        return cls(
+            found.get("s"), None if megabytes is None else int(megabytes), None if steps is None else int(steps)
+        )
+
+
+class Steps:
+    """How many steps are left. Its two methods are what metered code calls by name."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = self._left = budget
+
+    def renew(self) -> None:
+        """Begin anew."""
+        self._left = self._budget
+
+    def step(self) -> None:
+        """Count a call. Raises Failure(BudgetSpent)."""
+        self._left -= 1
+        if self._left < 0:
+            raise Failure(BudgetSpent(f"{self._budget:,} {'step' if self._budget == 1 else 'steps'}"))
+
+    def turns(self, items: Iterable[_T]) -> Iterator[_T]:
+        """The items, each counted when it is taken. Raises Failure(BudgetSpent)."""
+        for item in items:
+            self.step()
+            yield item
 
 
 class Meter:
-    """A budget, and what is used of its seconds."""
+    """A budget, and what is used of it."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
+        self.steps = None if budget.steps is None else Steps(budget.steps)
         self._used = 0.0
 
     def renew(self) -> None:
         """Begin anew."""
         self._used = 0.0
+        if self.steps is not None:
+            self.steps.renew()
 
     def run(self, work: Callable[[], _T]) -> _T:
         """The result of `work()`. Raises Failure(BudgetSpent) in it, at whatever it does when the budget is spent."""
+        if self.budget.seconds is None and self.budget.megabytes is None:
+            return work()
         began = time.monotonic()
-        watch = _Watch(self.budget, max(0.0, self.budget.seconds - self._used))
+        seconds = float("inf") if self.budget.seconds is None else max(0.0, self.budget.seconds - self._used)
+        watch = _Watch(self.budget, seconds)
         try:
             try:
                 return work()
@@ -110,9 +163,9 @@ class _Watch:
                 return
 
     def _spent(self) -> BudgetSpent | None:
-        megabytes = self._budget.megabytes
-        if time.monotonic() >= self._deadline:
-            return BudgetSpent(f"{self._budget.seconds:g} {'second' if self._budget.seconds == 1 else 'seconds'}")
+        megabytes, seconds = self._budget.megabytes, self._budget.seconds
+        if seconds is not None and time.monotonic() >= self._deadline:
+            return BudgetSpent(f"{seconds:g} {'second' if seconds == 1 else 'seconds'}")
         if megabytes is not None and _resident() - self._base > megabytes << 20:
             return BudgetSpent(f"{megabytes:,} MiB of memory")
         return None

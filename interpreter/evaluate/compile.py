@@ -72,9 +72,11 @@ Dest: TypeAlias = str | None
 class Compiler:
     """Compiles one unit: `out` is the function being written, `done` those that are finished."""
 
-    def __init__(self, links: Links, prefix: str) -> None:
+    def __init__(self, links: Links, prefix: str, *, metered: bool = False) -> None:
         self.links = links
         self.prefix = prefix
+        self.metered = metered
+        """Whether calls of functions and turns of loops are counted (`budget.Steps`)."""
         self.out = Writer()
         self.done: list[Writer] = []
         self._count = 0
@@ -121,6 +123,11 @@ class Compiler:
         self.done.append(self.out)
         self.out = outer
         return f"{name}({names})"
+
+    def step(self, at: int) -> None:
+        """Where steps are counted, the count of one call."""
+        if self.metered:
+            self.out.line("_step()", at)
 
     # ---- expressions --------------------------------------------------------------------------
 

@@ -92,7 +92,13 @@ def _clause(self: Compiler, e: Comprehend, place: int, made: str) -> None:
 
 
 def _source(self: Compiler, e: Expr) -> str:
-    """Python for what a loop goes through; the numbers of a range need not be there at once."""
+    """Python for what a loop goes through, counted where steps are."""
+    items = _items(self, e)
+    return f"_turns({items})" if self.metered else items
+
+
+def _items(self: Compiler, e: Expr) -> str:
+    """The numbers of a range need not be there at once."""
     if isinstance(e, Call) and e.fn.module == PRELUDE and e.fn.name == "range" and not isinstance(e.args[0], Absent):
         return f"_range({self.small(e.args[0])})"
     return self.small(e)

@@ -16,9 +16,8 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kiln.interpreter.answers import Target
+from kiln.interpreter.answers import Target, is_off
 from kiln.interpreter.caching.core import StoredDecls
-from kiln.interpreter.caching.shelf import is_off
 from kiln.interpreter.derivation import BuildStep, DrvOutput, Graph, SourceObject
 from kiln.interpreter.evaluate import show
 from kiln.interpreter.evaluate.attestations import Attestation, KeySigner, SubjectOf
@@ -86,7 +85,8 @@ class Evaluator:
 
     def _begin(self) -> None:
         """Remember nothing."""
-        self._linker = Linker(self.program.modules, self.program.folders)
+        steps = None if self._meter is None else self._meter.steps
+        self._linker = Linker(self.program.modules, self.program.folders, steps)
         self._values = None if self._meter is not None else _values(self.program, self._linker)
         self._resolver = Resolver(self._host, self._place_of, self._values)
 

@@ -179,6 +179,7 @@ def _function(self: Compiler, e: Function) -> str:
     head, prologue = parameters(self, e.params, e.at, by_label=True)
 
     def body() -> None:
+        self.step(e.at)
         prologue()
         self.flow(e.body, None)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def plain(self: Compiler, part: HolePart) -> str:
     """The hole of a Text: its value as it is."""
     value = self.small(part.expr)
-    return f"_str({value})" if part.kind == "Int" else value
+    return f"_str({value})" if part.kind in ("Int", "RawInt") else value
 
 
 def script(self: Compiler, e: Interpolate) -> str:
@@ -37,7 +37,7 @@ def script(self: Compiler, e: Interpolate) -> str:
 def _hole(self: Compiler, part: HolePart, scanner: Scanner, before: str, after: str) -> str:
     """`before` and `after` are the literal text on both sides of the hole."""
     value = plain(self, part)
-    if part.kind == "Raw":
+    if part.kind in ("Raw", "RawInt"):
         return value
     rule: str = part.context or "bare"
     if rule in ("bare", "double", "heredoc") and behind_backslash(before):

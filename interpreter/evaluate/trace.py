@@ -105,7 +105,8 @@ def spots_of(trace: TracebackType | None, linker: Linker) -> list[Spot]:
                 found.append(spot)
         trace = trace.tb_next
     found.reverse()
-    return found
+    # A function that is called as a value has a frame of its own around its body's, and was called there once.
+    return [spot for place, spot in enumerate(found) if place == 0 or spot.unit.key[0] != "wrap"]
 
 
 def _line(trace: TracebackType) -> int:

@@ -47,6 +47,7 @@ from kiln.lang.core import (
 
 if TYPE_CHECKING:
     from kiln.interpreter.caching.values import Values
+    from kiln.interpreter.evaluate.budget import Steps
 
 _PLACE: Final = "<place "
 """Of a place in a declaration that was not compiled: a number instead of a file, and an offset instead of a line."""
@@ -98,7 +99,10 @@ class _Piece(NamedTuple):
 class Linker:
     """All units of a program, the namespace that they run in, and the way back from Python lines to Kiln."""
 
-    def __init__(self, modules: Mapping[ModuleId, CoreModule], folders: Mapping[ModuleId, str]) -> None:
+    def __init__(
+        self, modules: Mapping[ModuleId, CoreModule], folders: Mapping[ModuleId, str], steps: Steps | None = None
+    ) -> None:
+        """With `steps`, code is compiled that counts them."""
         self.modules = modules
         self.folders = folders
         self.running: dict[int, str] = {}
@@ -108,6 +112,9 @@ class Linker:
             "_get": self.get,
             **runtime.HELPERS,
         }
+        self._metered = steps is not None
+        if steps is not None:
+            self.namespace |= {"_step": steps.step, "_turns": steps.turns}
         self.read = self.get
         """What gives the value of a let or default to whoever names it."""
         self.values: Values | None = None
@@ -241,7 +248,7 @@ class Linker:
             body = self._bodies.get(needed.id)
             needed.steps = None if body is None else steps_of(body(), links, links)
             if needed.steps is None:
-                compiler = Compiler(links, needed.name)
+                compiler = Compiler(links, needed.name, metered=self._metered)
                 needed.write(needed, compiler)
                 yield needed, compiler.done
             pending.extend(links.needs if self.values is None else self._at_once(links.needs, self.values))
@@ -512,7 +519,12 @@ class _UnitLinks:
 def _write_function(linker: Linker, unit: Unit, to: Compiler, decl: CoreFn) -> None:
     assert decl.body is not None
     head, prologue = parameters(to, decl.params, 0, False, _defaults(unit, to, decl))
-    to.function(f"def {unit.name}({head}):", 0, prologue, decl.body)
+
+    def begin() -> None:
+        to.step(0)
+        prologue()
+
+    to.function(f"def {unit.name}({head}):", 0, begin, decl.body)
 
 
 def _defaults(unit: Unit, to: Compiler, decl: CoreFn | CoreSet) -> Callable[[int], str]:

@@ -6,7 +6,6 @@ An expression sees what FILE declares and imports, private things too; without F
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     value = evaluator.select(module, request.path)
     context.console.result(escape(evaluator.show(value)))
     if context.console.json:
-        context.console.document("eval", json.loads(evaluator.json(value)))
+        context.console.document_of("eval", evaluator.json(value))
     return Exit.OK
 
 
@@ -72,7 +71,7 @@ def _expression(text: str, file: str | None, only_type: bool, context: Context) 
         return Exit.OK
     context.console.result(escape(expression.show()))
     if context.console.json:
-        context.console.document("eval", json.loads(expression.json()))
+        context.console.document_of("eval", expression.json())
     return Exit.OK
 
 

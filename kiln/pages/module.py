@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from kiln.interpreter.imports import PRELUDE, resolve
-from kiln.interpreter.opening import LIBRARY
+from kiln.interpreter.imports import PRELUDE
 from kiln.interpreter.program import Program
 from kiln.lang.check.infos import SetInfo
 from kiln.lang.check.interface import Interface
@@ -26,6 +25,7 @@ from kiln.lang.syntax.tokens import KIND
 
 _SECTION = re.compile(r"^# -{2,} (.+?) -{2,}$", re.MULTILINE)
 _OPENS = frozenset(KIND[sign] for sign in ("(", "[", "{", "_HOLE_BEGIN"))
+_BEFORE = frozenset(KIND[word] for word in ("DOC", "PUB", "extern"))
 _CLOSES = frozenset(KIND[sign] for sign in (")", "]", "}", "_HOLE_END"))
 
 
@@ -120,20 +120,28 @@ def _item(
 
 
 def _head(text: str, *, whole: bool = False) -> str:
-    """A declaration without its comment and `pub`, up to its body, or with it."""
+    """A declaration without its comment and `pub`, up to its body, or with it; never what stands behind it."""
     tokens = lex(text)
+    kinds = tokens.kinds
+    first = next(place for place, kind in enumerate(kinds) if kind not in _BEFORE)
+    last = _semicolon(kinds) if whole else _body_of(kinds, first)
+    return text[tokens.starts[first] : tokens.ends[last - 1]]
+
+
+def _body_of(kinds: list[int], first: int) -> int:
+    """The place of the token with which the body of the declaration at `first` begins, or which ends it."""
+    begins = (KIND["{"],) if kinds[first] == KIND["set"] else (KIND["="], KIND[";"])
     depth = 0
-    is_set = False
-    start = end = None
-    for kind, at in zip(tokens.kinds, tokens.starts, strict=True):
-        if start is None and kind not in (KIND["DOC"], KIND["PUB"], KIND["extern"]):
-            start = at
-            is_set = kind == KIND["set"]
-        if start is not None and depth == 0 and end is None:
-            body = kind == KIND["{"] if is_set else kind in (KIND["="], KIND[";"])
-            end = at if body else None
-        depth += (kind in _OPENS) - (kind in _CLOSES)
-    return text[start:].rstrip().rstrip(";") if whole else text[start:end].rstrip()
+    for place in range(first, len(kinds)):
+        if depth == 0 and kinds[place] in begins:
+            return place
+        depth += (kinds[place] in _OPENS) - (kinds[place] in _CLOSES)
+    return len(kinds) - 1
+
+
+def _semicolon(kinds: list[int]) -> int:
+    """The place of the token that ends a declaration."""
+    return len(kinds) - 1 - kinds[::-1].index(KIND[";"])
 
 
 def _unindented(text: str) -> str:
@@ -158,7 +166,8 @@ def _body(text: str) -> str:
     """What stands between a test's `=` and its `;`, without the indentation of its lines behind the first."""
     tokens = lex(text)
     start = tokens.ends[tokens.kinds.index(KIND["="])]
-    first, *rest = text[start:].strip().removesuffix(";").rstrip().split("\n")
+    end = tokens.ends[_semicolon(tokens.kinds) - 1]
+    first, *rest = text[start:end].strip().split("\n")
     margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)
     return "\n".join([first, *("  " + line[margin:] for line in rest)])
 
@@ -175,9 +184,7 @@ def _names(program: Program, module: ModuleId, syntax: ast.Module) -> Names:
         decl = chunk.decl
         if not isinstance(decl, ast.Import):
             continue
-        target = resolve(decl.source, module, program.folders[module], LIBRARY)
-        if not isinstance(target, str):
-            continue  # a remote module: its pages are where it comes from
+        target = program.links[module][decl.source]
         exported = program.interfaces[target].types
         if decl.alias is not None:
             modules[decl.alias.text] = target

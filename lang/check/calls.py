@@ -19,7 +19,7 @@ from kiln.lang import core
 from kiln.lang.check import mistakes_values
 from kiln.lang.check.body import Body, CallPlan, Env, Given, How, RecipeField
 from kiln.lang.check.clash import Different
-from kiln.lang.check.failure import Failure, InArgument, failure
+from kiln.lang.check.failure import Failure, InArgument, failure, giver
 from kiln.lang.check.infer import check, infer
 from kiln.lang.check.infos import ConInfo, Mode, Site
 from kiln.lang.check.lookup import find_name, meaning, method_of, module_behind, type_of_label
@@ -205,7 +205,8 @@ def _blame_choice(f: Failure, callee: Callee, fn: Fn, taken: list[ast.Arg | None
     for place, (p, arg) in enumerate(zip(fn.params, taken, strict=True)):
         if arg is None or type(p.type) is not TVar or not is_named(prune(p.type), "Str"):
             continue
-        if (arg.value.start, arg.value.end) == (f.start, f.end):
+        blamed = giver(arg.value)
+        if (blamed.start, blamed.end) == (f.start, f.end):
             continue
         which = f"argument {place + 1}" if arg.label is None else f"the argument `{arg.label.text}`"
         f.mistake = replace(mistake, chosen=(f"{which} of `{callee.name}`", _as_text(arg.value)))
@@ -290,16 +291,16 @@ def _call_unknown(body: Body, env: Env, e: ast.Call, fn: TVar) -> Type:
 
 
 def as_call(body: Body, e: ast.Pipe) -> ast.Call:
-    """`x |> f(k = 1)` is `f(x, k = 1)`."""
+    """`x |> f(k = 1)` is `f(x, k = 1)`, a call that stands where `f(k = 1)` does: that stage is what may be wrong."""
     known = body.facts.pipes.get(id(e))
     if known is not None:
         return known
     first = ast.Arg(e.left.start, e.left.end, None, False, e.left)
     right = e.right
     if isinstance(right, ast.Call):
-        call = ast.Call(e.start, e.end, right.fn, (first, *right.args))
+        call = ast.Call(right.start, right.end, right.fn, (first, *right.args))
     else:
-        call = ast.Call(e.start, e.end, right, (first,))
+        call = ast.Call(right.start, right.end, right, (first,))
     body.facts.pipes[id(e)] = call
     return call
 

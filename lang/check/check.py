@@ -10,7 +10,7 @@ read nor checked (reuse.py); what comes out is the same.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
@@ -143,6 +143,12 @@ class _Check:
             self.scope.missing.add(name.text)
         return True
 
+    def _without(self, names: Iterable[str]) -> None:
+        """What these stand for is not known: whoever uses one is passed over."""
+        self.scope.missing.update(names)
+        for name in names:
+            self.scope.constructors.pop(name, None)
+
     def _imports(self) -> None:
         modules = read_imports(self.chunks, self.imports, self.scope, self.world, self.reporter.add)
         self.printer.use(modules, self.scope.types)
@@ -207,6 +213,9 @@ class _Check:
             if not isinstance(chunk.decl, ast.TypeDecl):
                 continue
             info = self.world.infos.get(type_id(self.id, chunk.decl.name.text))
+            body = chunk.decl.body
+            if info is None and not isinstance(body, ast.Type):
+                self._without([v.name.text for v in body])
             if not isinstance(info, VariantInfo):
                 continue
             for con in info.constructors.values():

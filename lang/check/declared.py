@@ -238,6 +238,9 @@ class Declared:
         whole = Con(name, tuple([Row({}, b) if b.kind == "row" else b for b in bounds]))
         constructors: dict[str, ConInfo] = {}
         for v in variants:
+            first = constructors.get(v.name.text)
+            if first is not None:
+                raise failure(mistakes.DeclaredTwice(v.name.text, first.site, "constructor"), v.name)
             params: list[ConParam] = []
             for p in v.params:
                 label = None if p.label is None else p.label.text

@@ -86,7 +86,7 @@ class _Elaborator:
     def _hole(self, hole: ast.Hole, context: core.ShellContext | None) -> core.HolePart:
         kind = self._facts.holes[id(hole)]
         inner = hole.expr
-        if kind == "Raw":
+        if kind in ("Raw", "RawInt"):
             assert isinstance(inner, ast.Call)
             inner = inner.args[0].value
         if kind in ("ListStr", "ListText") and context != "bare":

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from kiln.lang.check.infos import Site
 from kiln.lang.check.show import Printer
+from kiln.lang.syntax import ast
 
 
 class Message(NamedTuple):
@@ -115,8 +116,14 @@ class Spanned(Protocol):
     def end(self) -> int: ...
 
 
+def giver(node: Spanned) -> Spanned:
+    """What gave the value of `node`: of a pipe its last stage."""
+    return node.right if isinstance(node, ast.Pipe) else node
+
+
 def failure(mistake: Mistake, node: Spanned) -> Failure:
-    return Failure(mistake, node.start, node.end)
+    blamed = giver(node)
+    return Failure(mistake, blamed.start, blamed.end)
 
 
 _ELSEWHERE = {

@@ -343,7 +343,7 @@ def _shell_hole(body: Body, env: Env, e: ast.Expr) -> core.HoleKind:
         t = prune(infer(body, env, e.args[0].value))
         if not is_named(t, *_HOLES):
             body.relate(e.args[0].value, t, TEXT)
-        return "Raw"
+        return "RawInt" if is_named(t, "Int") else "Raw"
     t = prune(infer(body, env, e))
     if is_variable(t):
         body.equal(e, t, TEXT)

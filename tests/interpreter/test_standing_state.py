@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from blake3 import blake3
 
 from kiln.interpreter.answers import ABSENT, Answer, Target, recall, remember
 from kiln.interpreter.asking import Request, ask, keep_answers
@@ -195,11 +196,34 @@ def test_a_damaged_answer_is_no_answer(tmp_path, damage):
     (name,) = os.listdir(tmp_path / "answers")
     place = tmp_path / "answers" / name
     if isinstance(damage, str):
-        fields = msgpack.unpackb(place.read_bytes())
+        fields = msgpack.unpackb(place.read_bytes()[32:])
         fields[5] = [[1, 2, 3, 4, 5, 6]] if damage == "targets" else [["x", b"short", "out", b"", "", ""]]
         damage = msgpack.packb(fields)
-    place.write_bytes(damage)
+    place.write_bytes(blake3(damage).digest() + damage)
     assert recall(cache, file, "") is None
+
+
+def test_each_byte_of_an_answer_counts(tmp_path):
+    cache, file = str(tmp_path), str(tmp_path / "main.kiln")
+    target = Target("x", DrvOutput(DrvDigest(bytes(32)), OutputName("out")), "a")
+    remember(cache, file, "", Answer((target,), (), ()), 1)
+    (name,) = os.listdir(tmp_path / "answers")
+    place = tmp_path / "answers" / name
+    whole = place.read_bytes()
+    for at in range(len(whole)):
+        place.write_bytes(whole[:at] + bytes([whole[at] ^ 3]) + whole[at + 1 :])
+        assert recall(cache, file, "") is None
+    place.write_bytes(whole)
+    assert recall(cache, file, "") == Answer((target,), (), ())
+
+
+@pytest.mark.parametrize(("said", "off"), [("1", True), ("yes", True), ("0", False), ("", False)])
+def test_when_answers_are_off(tmp_path, monkeypatch, said, off):
+    cache, file = str(tmp_path), str(tmp_path / "main.kiln")
+    target = Target("x", DrvOutput(DrvDigest(bytes(32)), OutputName("out")))
+    monkeypatch.setenv("KILN_NO_CACHE", said)
+    remember(cache, file, "", Answer((target,), (), ()), 1)
+    assert (recall(cache, file, "") is None) == off
 
 
 def test_a_source_that_is_gone_is_no_error_of_the_answer(tmp_path):

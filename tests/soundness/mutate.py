@@ -22,7 +22,8 @@ WORDS: Final = (
     '"s"', '"', '"""', 'sh"', 'sh"""', "%{", "}", "`p`", "## d\n", "\n", "\n  ", "\n}", "+", "-", "*", "%", "==", "<",
     "&&", "||", "++", "?:", "?=", "?", "'", "//", "$", "${x}", "\\", "# c\n", "é", "Int", "Str", "Text", "Bool",
     "List(Int)", "Map(Str)", "Option(Int)", "Out(Tree)", "{}", "[]", "[=>]", "{ a = 1 }", "fn(x) => x", "..",
-    "raw(x)", "map", "fold", "range(3)", "derive", "pkg", "Tree", "File", "Kinds(o)", "Outs(o)", "Pkg(r, o)",
+    "raw(x)", "raw(1)", 'raw("s")', "%{raw(",
+    "map", "fold", "range(3)", "derive", "pkg", "Tree", "File", "Kinds(o)", "Outs(o)", "Pkg(r, o)",
 )  # fmt: skip
 TYPES: Final = (
     "Int", "Str", "Text", "Bool", "Path", "Secret", "List(Int)", "List(Text)", "Map(Str)", "Option(Int)", "Out(Tree)",

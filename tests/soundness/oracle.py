@@ -41,6 +41,9 @@ ALLOWED = frozenset(
 )
 """The errors that docs/spec/language.md allows to a well-typed program."""
 
+_STEPS = 1_000_000
+_SECONDS = 60.0
+
 _LEAK = re.compile(
     r"\bTVar\b|\bNone(?:Type)\b|Traceback|\bobject at 0x|<class |<function |\bRowMap\b|\bBound\(|\bCon\(name"
     r"|dataclass|\bKeyError\b|\bAttributeError\b|\bTypeError\b|\bAssertionError\b|\bIndexError\b|\bRecursionError\b|\.py\b"
@@ -114,8 +117,11 @@ def check(text: str) -> tuple[Checked, tuple[Report, ...]]:
     return checked, reports + checked.reports
 
 
-def judge(source: str | bytes, *, run: bool = True, seconds: float = 2.0) -> Verdict:
-    """Take the program as far as it goes: its values are shown, what can be built is derived, its tests are run."""
+def judge(source: str | bytes, *, run: bool = True, seconds: float = _SECONDS) -> Verdict:
+    """Take the program as far as it goes: its values are shown, what can be built is derived, its tests are run.
+
+    Steps bound what is endless at one place, however busy the machine is; seconds are for what counts none.
+    """
     try:
         return _judge(source, run, seconds)
     except Exception as error:
@@ -144,7 +150,7 @@ def _ran(checked: Checked, text: str, seconds: float) -> Verdict:
     cores = {**known.cores, ROOT: checked.core}
     folders = dict.fromkeys(known.cores, LIBRARY) | {ROOT: SOURCES}
     program = Program(ROOT, cores, {**known.interfaces, ROOT: checked.interface}, folders, ())
-    evaluator = Evaluator(program, NoSources(), Budget(seconds, 512))
+    evaluator = Evaluator(program, NoSources(), Budget(seconds, 512, _STEPS))
     ended: list[str] = []
     for decl in checked.core.decls:
         if isinstance(decl, CoreLet):

@@ -1,25 +1,46 @@
 """The Pythons of this machine, and by hand: the same digests on each of them.
 
-    python -m tests.soundness.pythons [VERSION…]
+    python -m tests.soundness.pythons [VERSION…]           throw-away environments, three orders of demand each
+    python -m tests.soundness.pythons --prepare FOLDER     environments that stay there; what `make test` does first
 
-makes a throw-away environment from requirements.lock for every interpreter of these versions (3.11, 3.12, 3.13),
-in a temporary folder, and compares what the examples and the generated graphs derive. It needs the network, or
-pip's cache.
+makes an environment with what evaluation needs, from requirements.lock, for every interpreter of these versions
+(3.11, 3.12, 3.13) that this machine has, and compares what the examples and the generated graphs derive. It needs
+the network, or pip's cache.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
 VERSIONS = ("3.11", "3.12", "3.13")
+_PACKAGES = frozenset(
+    [
+        "backports-zstd",
+        "blake3",
+        "cffi",
+        "fsspec",
+        "gitdb",
+        "gitpython",
+        "lark",
+        "lmdb",
+        "msgpack",
+        "pathspec",
+        "pycparser",
+        "pynacl",
+        "smmap",
+    ]
+)
+"""What evaluating imports, and what that needs, by the names in requirements.lock."""
 _NEEDED = "import lark, msgpack, lmdb, blake3, nacl, git, fsspec, pathspec, backports.zstd"
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))
+PREPARED = os.path.join(REPOSITORY, ".venv", "pythons")
 
 
 def interpreters(versions: tuple[str, ...] = VERSIONS) -> tuple[dict[str, str], list[str]]:
@@ -34,8 +55,9 @@ def interpreters(versions: tuple[str, ...] = VERSIONS) -> tuple[dict[str, str], 
 
 
 def candidates(version: str) -> list[str]:
-    """Interpreters that may be of this version: this one, those on PATH, pyenv's."""
+    """Interpreters that may be of this version: this one, what `make test` prepared, those on PATH, pyenv's."""
     found = [sys.executable] if f"{sys.version_info[0]}.{sys.version_info[1]}" == version else []
+    found += [_python(os.path.join(PREPARED, version))]
     onpath = shutil.which(f"python{version}")
     root = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     found += [onpath] if onpath is not None else []
@@ -43,27 +65,57 @@ def candidates(version: str) -> list[str]:
     return found
 
 
+def base_interpreter(version: str) -> str | None:
+    """An interpreter of this version with which an environment can be made."""
+    return next((python for python in candidates(version) if _runs(python, version, "import venv, ensurepip")), None)
+
+
 def _runs(python: str, version: str, code: str) -> bool:
     asked = f"{code}\nimport sys; assert sys.version_info[:2] == {tuple(map(int, version.split('.')))}"
-    done = subprocess.run([python, "-c", asked], capture_output=True, check=False)
+    try:
+        done = subprocess.run([python, "-c", asked], capture_output=True, check=False)
+    except OSError:
+        return False
     return done.returncode == 0
+
+
+def _python(environment: str) -> str:
+    return os.path.join(environment, "bin", "python")
+
+
+def locked() -> str:
+    """The part of requirements.lock that evaluation needs, hashes included."""
+    with open(os.path.join(REPOSITORY, "requirements.lock"), encoding="utf-8") as file:
+        entries = re.split(r"^(?=[a-z0-9])", file.read(), flags=re.MULTILINE)
+    return "".join(entry for entry in entries if re.split(r"[=\[ ;]", entry, maxsplit=1)[0] in _PACKAGES)
 
 
 def environment(version: str, folder: str) -> str | None:
     """A new environment with the locked packages; its interpreter, or None where there is no such Python."""
-    base = next((python for python in candidates(version) if _runs(python, version, "import venv")), None)
+    base = base_interpreter(version)
     if base is None:
         return None
     where = os.path.join(folder, version)
     subprocess.run([base, "-m", "venv", where], check=True)
-    python = os.path.join(where, "bin", "python")
-    lock = os.path.join(REPOSITORY, "requirements.lock")
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", lock]
-    subprocess.run(pip, check=True)
-    return python
+    lock = os.path.join(where, "requirements.lock")
+    with open(lock, "w", encoding="utf-8") as file:
+        file.write(locked())
+    pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    subprocess.run([_python(where), *pip, "-r", lock], check=True)
+    return _python(where)
+
+
+def prepare(folder: str) -> int:
+    """Environments for the versions that lack the packages. A Python that isn't here is told of, and no failure."""
+    for version in interpreters()[1]:
+        made = environment(version, folder)
+        print(f"Python {version}: {'prepared' if made else 'not on this machine'}")
+    return 0
 
 
 def main(versions: list[str]) -> int:
+    if versions[:1] == ["--prepare"]:
+        return prepare(versions[1])
     from tests.soundness.test_same_everywhere import digests, lay_out
 
     with tempfile.TemporaryDirectory(prefix="pythons-") as folder:

@@ -168,6 +168,7 @@ class Terms:
                 forms = [
                     lambda: x(STR), lambda: f"{e(TEXT)} ++ {e(TEXT)}", lambda: f'"%{{{x(OUT_TREE)}}}/%{{{x(STR)}}}"',
                     lambda: f'sh"echo %{{{x(TEXT)}}} \'%{{{x(STR)}}}\' %{{{x(Of("List", TEXT))}}} # x"',
+                    lambda: f'sh"echo %{{raw({x(self.pick(STR, INT, TEXT, OUT_TREE, OUT_FILE))})}}"',
                     lambda: f"join_text({e(Of('List', TEXT))}, separator = {e(TEXT)})",
                 ]  # fmt: skip
                 return self.some(forms)()

@@ -146,7 +146,71 @@ def test_a_short_budget_never_hangs() -> None:
             assert error.report.code == "K0418"
 
 
-@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1,", "1,x", "1,0", "nan", "inf", "1,2,3"])
+COUNTED = """\
+fn tree(n: Int) -> Int =
+  if n == 0 then 0 else tree(n - 1) + tree(n - 1);
+let calls = tree(3);
+let turns = length([x for x in range(10)]);
+let nested = length([(fn() => x)() for x in range(3) for y in range(2)]);
+let mapped = length(map(range(10), fn(x) => x + 1));
+let folded = fold(range(10), 0, fn(a, b) => a + b);
+let plain = length(range(1_000_000));
+let twice = calls + calls;
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("calls", 15), ("turns", 10), ("nested", 15), ("mapped", 10), ("folded", 10), ("plain", 0), ("twice", 15)],
+)
+def test_steps_are_calls_and_turns(name: str, steps: int) -> None:
+    """Three turns and six of the inner loop, and six calls; what is remembered costs nothing again."""
+    assert evaluator(COUNTED, Budget(steps=steps + 1)).value(ROOT, name) is not None
+    assert evaluator(COUNTED, Budget(steps=max(steps, 1))).value(ROOT, name) is not None
+    for fewer in range(1, steps):
+        with pytest.raises(EvaluationError) as raised:
+            evaluator(COUNTED, Budget(steps=fewer)).value(ROOT, name)
+        report = raised.value.report
+        assert report.code == "K0418" and f"{fewer} step" in report.title and report.place is not None
+
+
+@pytest.mark.parametrize("name", ["recursion", "looping", "folding", "sieve", "member"])
+def test_steps_end_what_is_endless_at_one_place(name: str) -> None:
+    shown = set()
+    for _ in range(2):
+        with pytest.raises(EvaluationError) as raised:
+            evaluator(ENDLESS, Budget(steps=12_345)).value(ROOT, name)
+        shown.add(render(raised.value.report))
+    assert len(shown) == 1 and "more than 12,345 steps" in shown.pop()
+
+
+def test_steps_are_counted_over_all_that_is_asked_and_for_each_test_anew() -> None:
+    counted = evaluator(COUNTED, Budget(steps=20))
+    assert counted.value(ROOT, "calls") == 0
+    with pytest.raises(EvaluationError, match="K0418"):
+        counted.value(ROOT, "mapped")
+    verdicts = evaluator(ENDLESS, Budget(steps=1000)).run_tests(ROOT)
+    assert [verdict.report and verdict.report.code for verdict in verdicts] == ["K0418", None, "K0418", None]
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("10", Budget(10)),
+        ("2.5,512", Budget(2.5, 512)),
+        ("1000steps", Budget(steps=1000)),
+        ("512MB, 7steps", Budget(None, 512, 7)),
+        ("10s,7steps,1MB", Budget(10, 1, 7)),
+    ],
+)
+def test_what_is_a_budget(text: str, budget: Budget) -> None:
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "0", "-1", "1,", "1,x", "1,0", "nan", "inf", "1,2,3", "1s,2s", "1.5MB", "1.5steps", "0steps", "1 step"],
+)
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Budget.parse(text)
@@ -161,7 +225,8 @@ def test_the_option(home) -> None:
         ["test", "endless.kiln"],
         ["realise", "endless.kiln#recursion"],
     ):
-        assert "error[K0418]" in home.kiln(*words, "--budget", "0.2,900").expect(3).err
+        for budget in ("0.2,900", "20000steps"):
+            assert "error[K0418]" in home.kiln(*words, "--budget", budget).expect(3).err
     wrong = home.kiln("eval", "endless.kiln#ordinary", "--budget", "soon").expect(2).err
     assert "SECONDS" in wrong and "'soon'" in wrong
 
@@ -229,6 +294,17 @@ def test_deep_data_is_shown_or_refused(name: str) -> None:
             assert error.report.code in ("K0401", "K0417")
 
 
+def test_deep_data_as_json(home) -> None:
+    """A parser of JSON gives up long before a writer does."""
+    deep = "type L = | C(L) | E;\npub let x: L = fold(range(100_000), E, fn(a, i) => C(a));\n"
+    with open(os.path.join(home.work, "deep.kiln"), "w", encoding="utf-8") as file:
+        file.write(deep)
+    for words in (["deep.kiln#x"], ["deep.kiln", "--expr", "[x]"]):
+        out = home.kiln("eval", *words, "--json").expect().out
+        assert out.startswith('{"schema": "kiln.eval/1", "ok": true, "data": ') and out.count("\n") == 1
+        assert len(out) > 900_000 and out.endswith(', "error": null}\n')
+
+
 def test_deep_text_is_refused_or_works() -> None:
     for text in (
         "let x = " + "let a = 1; " * 100_000 + "a;",
@@ -242,4 +318,4 @@ def test_deep_text_is_refused_or_works() -> None:
     ):
         from tests.soundness.oracle import judge
 
-        assert judge(text + "\n").fault is None
+        assert judge(text + "\n", seconds=200).fault is None

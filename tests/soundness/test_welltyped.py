@@ -88,7 +88,7 @@ def test_the_generator_uses_the_language() -> None:
         "pub type R", "| V", "?: ", "? = ", " with {", "(self, super)", "super.", "self.", "match", " if ",
         "=> ", "for Some(",
         "[=>]", "sh\"", "fold(", "map(", "fn open_", "assert", "c.Package", ".file(", "unpack(", "{ ..", "+= ",
-        "(fn(", "..", "..rest", " extends ", "(final, prev)", "in.xs += ", "cat <<EOF", "|> ", "attest(", "verify(",
-        "| K",
+        "(fn(", "..", "..rest", " extends ", "(final, prev)", "in.xs += ", "cat <<EOF", "%{raw((", "|> ", "attest(",
+        "verify(", "| K",
     ):  # fmt: skip
         assert word in whole, word

@@ -107,6 +107,15 @@ def test_a_signature_is_made_up_of_its_pieces(library: list[Page]) -> None:
             assert "".join(piece.text for piece in pieces(item.signature, shown.names)) == item.signature
 
 
+def test_no_signature_has_what_stands_behind_its_declaration(library: list[Page]) -> None:
+    for shown in [*library, page("sample.kiln")]:
+        for text in [
+            *(item.signature for item in shown.items),
+            *(e for part in shown.sections for e in part.examples),
+        ]:
+            assert not text.rstrip().endswith(";") and "----" not in text, text
+
+
 def test_blocks() -> None:
     text = "a `b`\nc\n\n- one\n  more\n- two\n\n    code\n\n      more\n\nend"
     assert blocks(text) == [

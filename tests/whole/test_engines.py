@@ -38,11 +38,14 @@ let slow = made("slow", "echo begun; sleep 100 & sleep 100");
 
 @pytest.fixture
 def wrapped(ordinary):
-    """A user with bubblewrap in PATH."""
+    """A user with bubblewrap in PATH: the test's own, and none that this machine may have."""
     folder = os.path.join(ordinary.folder, "bin")
     os.mkdir(folder)
+    for name in os.listdir("/usr/bin"):
+        if name != "bwrap":
+            os.symlink(f"/usr/bin/{name}", f"{folder}/{name}")
     os.symlink(debian_program("bwrap"), f"{folder}/bwrap")
-    ordinary.extra["PATH"] = f"{folder}:/usr/bin:/bin"
+    ordinary.extra["PATH"] = folder
     ordinary.write("main.kiln", MADE)
     return ordinary
 
