@@ -41,7 +41,7 @@ def wrapped(ordinary):
     """A user with bubblewrap in PATH: the test's own, and none that this machine may have."""
     folder = os.path.join(ordinary.folder, "bin")
     os.mkdir(folder)
-    for name in os.listdir("/usr/bin"):
+    for name in {*os.listdir("/usr/bin")}:  # a folder that changes meanwhile may list a name twice
         if name != "bwrap":
             os.symlink(f"/usr/bin/{name}", f"{folder}/{name}")
     os.symlink(debian_program("bwrap"), f"{folder}/bwrap")
